@@ -326,6 +326,8 @@ class PahoLink:
         self._lose(f"{self.broker} closed the connection: {reason}")
 
     def _try_other_protocol(self) -> None:
+        if self._over is None or self._over.done():
+            return  # this connection has been judged already
         self.protocol = (
             MQTTProtocolVersion.MQTTv311 if self._is_v5() else MQTTProtocolVersion.MQTTv5
         )
