@@ -4,7 +4,17 @@ Rows suit a board and a single urgent touchpoint; columns suit bulk. docs/wire.m
 """
 
 from .packing import PackingError, pack, unpack
-from .touchpoint import DATA, DBM, FIELDS, ID, MAX_CODE, TEXT, Touchpoint
+from .touchpoint import (
+    DBM,
+    FIELDS,
+    ID,
+    MAX_CODE,
+    MAX_VALUES,
+    TEXT,
+    Touchpoint,
+    fits,
+    fits_opaque,
+)
 
 TYPE_CHECKING = False  # a board has no `typing`
 if TYPE_CHECKING:
@@ -33,9 +43,7 @@ def encode_rows(touchpoints: "list[Touchpoint]") -> bytes:
     base_ms = touchpoints[0].at_ms or 0
     rows: "list[Any]" = [base_ms]
     for touchpoint in touchpoints:
-        rows.append(
-            (touchpoint.code, (touchpoint.at_ms or 0) - base_ms) + _to_wire(touchpoint)
-        )
+        rows.append((touchpoint.code, (touchpoint.at_ms or 0) - base_ms) + _to_wire(touchpoint))
     return _within_limits(pack(rows), len(touchpoints))
 
 
@@ -49,19 +57,21 @@ def _to_wire(touchpoint: Touchpoint) -> "tuple[Any, ...]":
 
 
 def _negated(value: object) -> object:
-    return -value if isinstance(value, int) else value
+    return -value if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def decode_rows(plaintext: bytes) -> "list[Touchpoint]":
     """Touchpoints of a row batch, in capture order. Raises BatchError."""
     rows = _unpacked(plaintext)
     base_ms = _time(rows[0])
+    if len(rows) > 1 + MAX_TOUCHPOINTS:
+        raise BatchError("a batch holds %d touchpoints at most" % MAX_TOUCHPOINTS)
     touchpoints = []
     for row in rows[1:]:
-        if not isinstance(row, list) or len(row) < 2 or not isinstance(row[1], int):
+        if not isinstance(row, list) or len(row) < 2:
             raise BatchError("a row is [code, dt_ms, value, ...]")
         code = _code(row[0])
-        touchpoints.append(_from_wire(code, _time(base_ms + row[1]), row[2:]))
+        touchpoints.append(_from_wire(code, _time(base_ms + _integer(row[1])), row[2:]))
     return touchpoints
 
 
@@ -69,25 +79,20 @@ def _from_wire(code: int, at_ms: int, values: "list[Any]") -> Touchpoint:
     """Known type: our fields, missing ones nil, later ones ignored. Unknown: kept as it came."""
     fields = FIELDS.get(code)
     if fields is None:
+        if len(values) > MAX_VALUES:
+            raise BatchError("a touchpoint has %d values at most" % MAX_VALUES)
         for value in values:
-            if not (value is None or isinstance(value, (int, str, bytes))):
+            if not fits_opaque(value):
                 raise BatchError("a value is nil, an integer, text or bytes")
         return Touchpoint(code, at_ms, tuple(values))
     kept = []
     for at in range(len(fields)):
         value = values[at] if at < len(values) else None
         kind = fields[at][1]
-        if value is not None:
-            if kind is TEXT or kind is ID:
-                good = isinstance(value, str)
-            elif kind is DATA:
-                good = isinstance(value, bytes)
-            else:
-                good = isinstance(value, int) and not isinstance(value, bool)
-                if kind is DBM:
-                    value = _negated(value)
-            if not good:
-                raise BatchError("a value does not have its field's kind")
+        if kind is DBM:
+            value = _negated(value)
+        if not fits(kind, value):
+            raise BatchError("a value does not have its field's kind")
         kept.append(value)
     return Touchpoint(code, at_ms, tuple(kept))
 
@@ -137,6 +142,9 @@ def encode_columns(touchpoints: "list[Touchpoint]") -> bytes:
 def _columns(code: int, rows: "list[tuple[Any, ...]]", words: "dict[str, int]") -> "list[Any]":
     fields = FIELDS.get(code)
     columns: "list[Any]" = []
+    if fields is None:  # it may come from boards of several versions: what one lacks is nil
+        width = max([len(row) for row in rows])
+        rows = [row + (None,) * (width - len(row)) for row in rows]
     at = 0
     for column in zip(*rows):
         kind = fields[at][1] if fields else None
@@ -190,7 +198,7 @@ def decode_columns(plaintext: bytes) -> "list[Touchpoint]":
     if len(parts) < 5:
         raise BatchError("a column batch has five parts")
     at_ms = _time(parts[0])
-    words = [None] + _array(parts[1])
+    words = _words(_array(parts[1]))
     codes = _codes(_array(parts[2]))
     times = _spread(parts[3], len(codes), words)
     columns = _groups(codes, _array(parts[4]), words)
@@ -198,14 +206,20 @@ def decode_columns(plaintext: bytes) -> "list[Touchpoint]":
     touchpoints = []
     for at in range(len(codes)):
         code = codes[at]
-        dt_ms = times[at]
-        if not isinstance(dt_ms, int):
-            raise BatchError("a time is an integer")
-        at_ms = _time(at_ms + dt_ms)
+        at_ms = _time(at_ms + _integer(times[at]))
         row = taken[code]
         taken[code] = row + 1
         touchpoints.append(_from_wire(code, at_ms, [column[row] for column in columns[code]]))
     return touchpoints
+
+
+def _words(words: "list[Any]") -> "list[str | None]":
+    if len(words) > MAX_WORDS:
+        raise BatchError("a dictionary holds %d texts at most" % MAX_WORDS)
+    for word in words:
+        if not isinstance(word, str):
+            raise BatchError("a dictionary holds texts")
+    return [None] + words
 
 
 def _codes(runs: "list[Any]") -> "list[int]":
@@ -213,8 +227,8 @@ def _codes(runs: "list[Any]") -> "list[int]":
     if len(runs) % 2:
         raise BatchError("runs are pairs of code and length")
     for at in range(0, len(runs), 2):
-        code, length = _code(runs[at]), runs[at + 1]
-        if not isinstance(length, int) or not 0 < length <= MAX_TOUCHPOINTS - len(codes):
+        code, length = _code(runs[at]), _integer(runs[at + 1])
+        if not 0 < length <= MAX_TOUCHPOINTS - len(codes):
             raise BatchError("a run is longer than a batch may be")
         codes.extend([code] * length)
     if not codes:
@@ -226,16 +240,24 @@ def _groups(
     codes: "list[int]", groups: "list[Any]", words: "list[Any]"
 ) -> "dict[int, list[list[Any]]]":
     order: "list[int]" = []
+    counts: "dict[int, int]" = {}
     for code in codes:
-        if code not in order:
+        if code not in counts:
+            counts[code] = 0
             order.append(code)
+        counts[code] += 1
     if len(groups) != len(order):
         raise BatchError("a group of columns for each type")
     columns = {}
     for at in range(len(order)):
-        count = codes.count(order[at])
+        code = order[at]
         group = _array(groups[at])
-        columns[order[at]] = [_spread(column, count, words) for column in group]
+        # A nil of one byte spreads to a value a touchpoint: only so many columns are spread.
+        if code in FIELDS:
+            group = group[: len(FIELDS[code])]
+        elif len(group) > MAX_VALUES:
+            raise BatchError("a touchpoint has %d values at most" % MAX_VALUES)
+        columns[code] = [_spread(column, counts[code], words) for column in group]
     return columns
 
 
@@ -272,14 +294,22 @@ def _array(value: object) -> "list[Any]":
     return value
 
 
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BatchError("an integer is expected here")
+    return value
+
+
 def _time(at_ms: object) -> int:
-    if not isinstance(at_ms, int) or isinstance(at_ms, bool) or not 0 <= at_ms < 1 << 53:
+    at_ms = _integer(at_ms)
+    if not 0 <= at_ms < 1 << 53:
         raise BatchError("a time is milliseconds since 1970")
     return at_ms
 
 
 def _code(code: object) -> int:
-    if not isinstance(code, int) or isinstance(code, bool) or not 0 < code <= MAX_CODE:
+    code = _integer(code)
+    if not 0 < code <= MAX_CODE:
         raise BatchError("a type code is 1 to %d" % MAX_CODE)
     return code
 

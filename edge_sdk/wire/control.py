@@ -1,10 +1,10 @@
 """What device and bridge tell each other besides touchpoints. docs/wire.md, "Control".
 
-    hello    [1, now_ms, agent, [[first_epoch, epochs, last_seq], ...]]
-    notice   [[epoch, first, last, touchpoints, reason], ...]
-    ack      [[epoch, first, last], ...]
-    refusal  [[epoch, seq, reason], ...]
-    prompt   [id, ttl_ms, surface, title, body, offer, [why, ...]]
+hello    [1, now_ms, agent, [[first_epoch, epochs, last_seq], ...]]
+notice   [[epoch, first, last, touchpoints, reason], ...]
+ack      [[epoch, first, last], ...]
+refusal  [[epoch, seq, reason], ...]
+prompt   [id, ttl_ms, surface, title, body, offer, [why, ...]]
 """
 
 from .keys import MAX_EPOCH, MAX_SEQ
@@ -112,9 +112,10 @@ def decode_hello(plaintext: bytes) -> Hello:
     agent = _text(parts[2], MAX_AGENT)
     held = []
     for first, epochs, last_seq in _rows(parts[3], 3, MAX_HELD_RUNS):
-        _natural(epochs, MAX_EPOCH)
-        held.append((_natural(first, MAX_EPOCH), epochs, _natural(last_seq, MAX_SEQ)))
-    return Hello(_natural(parts[1], 1 << 53), agent, held)
+        if _natural(epochs, MAX_EPOCH) + _natural(first, MAX_EPOCH) > MAX_EPOCH + 1 or not epochs:
+            raise ControlError("a run holds an epoch at least, and ends before 2^32")
+        held.append((first, epochs, _natural(last_seq, MAX_SEQ)))
+    return Hello(_natural(parts[1], (1 << 53) - 1), agent, held)
 
 
 def encode_notice(gaps: "list[tuple[int, int, int, int, int]]") -> bytes:
@@ -127,9 +128,7 @@ def decode_notice(plaintext: bytes) -> "list[tuple[int, int, int, int, int]]":
     gaps = []
     for epoch, first, last, touchpoints, reason in _rows(_unpacked(plaintext), 5, 8192):
         first, last = _range(epoch, first, last)
-        gaps.append(
-            (epoch, first, last, _natural(touchpoints, 1 << 32), _natural(reason, 255))
-        )
+        gaps.append((epoch, first, last, _natural(touchpoints, 1 << 32), _natural(reason, 255)))
     return gaps
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 try:
-    import msgpack  # type: ignore[import-untyped]  # a dependency on CPython; a board has none
+    import msgpack  # a dependency on CPython; a board has none
 except ImportError:
     msgpack = None
 
@@ -24,8 +24,32 @@ class PackingError(ValueError):
     """Theirs: the bytes are not the subset of MessagePack that the wire uses."""
 
 
+def utf8(text: str) -> "bytes | None":
+    """UTF-8 of a text, or None where it has none (RFC 3629, 3): a lone surrogate, say.
+
+    A board's str may hold anything that resembles UTF-8, such as what a scanner sent, and one such
+    text would make a whole batch malformed.
+    """
+    try:
+        data = text.encode()
+    except ValueError:
+        return None
+    if len(data) == len(text):
+        return data
+    size = 0
+    for letter in text:
+        point = ord(letter)
+        if 0xD800 <= point < 0xE000 or point > 0x10FFFF:
+            return None
+        size += 1 if point < 0x80 else 2 if point < 0x800 else 3 if point < 0x10000 else 4
+    return data if size == len(data) else None
+
+
 def pack_portably(value: object) -> bytes:
-    """Shortest MessagePack of nil, bool, int, str, bytes, list or tuple."""
+    """Shortest MessagePack of nil, bool, int, str, bytes, list or tuple.
+
+    Raises OverflowError for an integer beyond 64 bits.
+    """
     out = bytearray()
     _append(out, value)
     return bytes(out)
@@ -66,6 +90,8 @@ def _append_head(out: bytearray, size: int, fixed: int, fixed_max: int, code8: i
 
 
 def _append_int(out: bytearray, value: int) -> None:
+    if not -(1 << 63) <= value < 1 << 64:
+        raise OverflowError("an integer of more than 64 bits")  # a board's struct would cut it
     if 0 <= value < 128:
         out.append(value)
     elif -32 <= value < 0:
@@ -158,9 +184,12 @@ def _read_bytes(data: bytes, at: int, size: int, kind: str) -> "tuple[Any, int]"
     if kind == "bin":
         return piece, end
     try:
-        return piece.decode(), end
+        text = piece.decode()
     except ValueError:  # UnicodeError is its child, and a board has only the parent
         raise PackingError("text is not UTF-8")
+    if utf8(text) is None:
+        raise PackingError("text is not UTF-8")
+    return text, end
 
 
 def _read_array(data: bytes, at: int, size: int, depth: int) -> "tuple[Any, int]":

@@ -1,7 +1,7 @@
 """The seal: header, nonce and AES-CCM around one message, either way. docs/wire.md, "Messages".
 
-    up    ver|kind 1 | generation 1 | device 4 | epoch 4 | seq 4 | ciphertext | tag 16
-    down  ver|kind 1 | generation 1 | device 4 | epoch 4 | seq 4 | incarnation 8 | ciphertext | tag
+up    ver|kind 1 | generation 1 | device 4 | epoch 4 | seq 4 | ciphertext | tag 16
+down  ver|kind 1 | generation 1 | device 4 | epoch 4 | seq 4 | incarnation 8 | ciphertext | tag
 """
 
 import struct
@@ -61,16 +61,27 @@ class Header:
 
 
 def seal_up(suite: "Suite", header: Header, key: bytes, plaintext: bytes) -> bytes:
-    """A message from device to bridge, under its batch key (`Ratchet.message_key`)."""
-    sealed = suite.seal(key, nonce(UP, header.epoch, header.seq), header.raw, plaintext)
-    return header.raw + sealed
+    """A message from device to bridge, under its batch key (`Ratchet.message_key`).
+
+    Raises ValueError (ours) where the message would exceed MAX_MESSAGE.
+    """
+    return _sealed(suite, header, key, nonce(UP, header.epoch, header.seq), plaintext)
 
 
 def seal_down(suite: "Suite", header: Header, incarnation_key: bytes, plaintext: bytes) -> bytes:
-    """A message from bridge to device, under HMAC(DK_e, incarnation)."""
+    """A message from bridge to device, under HMAC(DK_e, incarnation).
+
+    Raises ValueError (ours) where the message would exceed MAX_MESSAGE.
+    """
     key = down_message_key(suite, incarnation_key, header.seq)
-    sealed = suite.seal(key, nonce(DOWN, header.epoch, header.seq), header.raw, plaintext)
-    return header.raw + sealed
+    return _sealed(suite, header, key, nonce(DOWN, header.epoch, header.seq), plaintext)
+
+
+def _sealed(suite: "Suite", header: Header, key: bytes, once: bytes, plaintext: bytes) -> bytes:
+    # A longer plaintext has no length in CCM with L = 2; a board's struct would cut it, silently.
+    if len(header.raw) + len(plaintext) + TAG_BYTES > MAX_MESSAGE:
+        raise ValueError("a message has at most %d bytes" % MAX_MESSAGE)
+    return header.raw + suite.seal(key, once, header.raw, plaintext)
 
 
 def read_header(message: bytes, kinds: "tuple[int, ...]") -> Header:
@@ -87,17 +98,13 @@ def read_header(message: bytes, kinds: "tuple[int, ...]") -> Header:
         raise Refused("direction" if first & 15 in UP_KINDS + DOWN_KINDS else "kind")
     if kinds is UP_KINDS and seq > MAX_SEQ:
         raise Refused("sequence")
-    return Header(
-        first & 15, generation, device, epoch, seq, bytes(message[UP_HEADER_BYTES:size])
-    )
+    return Header(first & 15, generation, device, epoch, seq, bytes(message[UP_HEADER_BYTES:size]))
 
 
 def open_up(suite: "Suite", header: Header, key: bytes, message: bytes) -> bytes:
     """Plaintext of a message up. Raises Refused("forged")."""
     return _opened(
-        suite.open(
-            key, nonce(UP, header.epoch, header.seq), header.raw, message[UP_HEADER_BYTES:]
-        )
+        suite.open(key, nonce(UP, header.epoch, header.seq), header.raw, message[UP_HEADER_BYTES:])
     )
 
 

@@ -31,9 +31,13 @@ def every_device(tenant: str, lane: str) -> str:
 def device_of(name: str) -> "int | None":
     """Device of a topic, or None where it is not one of ours."""
     parts = name.split("/")
-    if len(parts) != 5 or parts[0] + "/" + parts[1] != _PREFIX or parts[3] not in (LIVE, BULK, DOWN):
+    if (
+        len(parts) != 5
+        or parts[0] + "/" + parts[1] != _PREFIX
+        or parts[3] not in (LIVE, BULK, DOWN)
+    ):
         return None
     digits = parts[4]
-    if len(digits) != 8 or not all([digit in _HEX for digit in digits]):
+    if not is_tenant(parts[2]) or len(digits) != 8 or not all([digit in _HEX for digit in digits]):
         return None
     return int(digits, 16)

@@ -5,6 +5,8 @@ A touchpoint never says who a person is. It carries the identifiers that were se
 integer whose unit is in its name.
 """
 
+from .packing import utf8
+
 TYPE_CHECKING = False  # a board has no `typing`
 if TYPE_CHECKING:
     from typing import Any, TypeGuard
@@ -141,8 +143,7 @@ TYPES = (
         "message",
         CALLS,
         False,
-        _CUSTOMER
-        + (("channel", TEXT), ("direction", TEXT), ("campaign", TEXT), ("action", TEXT)),
+        _CUSTOMER + (("channel", TEXT), ("direction", TEXT), ("campaign", TEXT), ("action", TEXT)),
     ),
     (20, "queue.join", SCANS, True, _CUSTOMER + (("queue", TEXT), ("ticket", TEXT))),
     (
@@ -181,7 +182,9 @@ PROMPTING = {row[0]: row[3] for row in TYPES}
 OUTCOMES = ("shown", "accepted", "dismissed", "expired", "unknown")
 
 MAX_CODE = 65535
+MAX_VALUES = 64
 MAX_VALUE_BYTES = 16384
+MAX_ID_BYTES = 512
 _INT_MIN = -(1 << 63)
 _INT_MAX = (1 << 64) - 1
 
@@ -234,16 +237,16 @@ class Touchpoint:
         return "<Touchpoint %s at_ms=%s>" % (self.name, self.at_ms)
 
 
-def make(name: str, at_ms: int | None = None, **fields: object) -> Touchpoint:
+def make(type_name: str, at_ms: int | None = None, **fields: object) -> Touchpoint:
     """Touchpoint of a named type; fields that are left out are None. Raises TouchpointError."""
-    code = CODES.get(name)
+    code = CODES.get(type_name)
     if code is None:
-        raise TouchpointError("no touchpoint type is called %r" % name)
+        raise TouchpointError("no touchpoint type is called %r" % type_name)
     values = []
     for field, _ in FIELDS[code]:
         values.append(fields.pop(field, None))
     if fields:
-        raise TouchpointError("%s has no field %s" % (name, ", ".join(sorted(fields))))
+        raise TouchpointError("%s has no field %s" % (type_name, ", ".join(sorted(fields))))
     touchpoint = Touchpoint(code, at_ms, tuple(values))
     check(touchpoint)
     return touchpoint
@@ -257,6 +260,8 @@ def check(touchpoint: Touchpoint) -> None:
     at_ms = touchpoint.at_ms
     if at_ms is not None and not (_is_int(at_ms) and 0 <= at_ms < 1 << 53):
         raise TouchpointError("at_ms is milliseconds since 1970, as an int")
+    if not _is_int(touchpoint.code):
+        raise TouchpointError("a type code is an int")
     fields = FIELDS.get(touchpoint.code)
     values = touchpoint.values
     if fields is None:
@@ -266,38 +271,47 @@ def check(touchpoint: Touchpoint) -> None:
         raise TouchpointError("%s takes %d values" % (touchpoint.name, len(fields)))
     at = 0
     for value in values:
-        if value is not None:
-            kind = fields[at][1]
-            if kind is TEXT:
-                good = isinstance(value, str) and len(value) <= MAX_VALUE_BYTES
-            elif kind is ID:
-                good = isinstance(value, str) and len(value) <= 512 and ":" in value
-            elif kind is DATA:
-                good = isinstance(value, bytes) and len(value) <= MAX_VALUE_BYTES
-            elif kind is DBM:
-                good = _is_int(value) and -255 <= value <= 255
-            else:
-                good = _is_int(value) and _INT_MIN <= value <= _INT_MAX
-            if not good:
-                raise TouchpointError(
-                    "%s.%s is not a valid %s" % (touchpoint.name, fields[at][0], kind)
-                )
+        if not fits(fields[at][1], value):
+            raise TouchpointError(
+                "%s.%s is not a valid %s" % (touchpoint.name, fields[at][0], fields[at][1])
+            )
         at += 1
+
+
+def fits(kind: str, value: object) -> bool:
+    """Whether a field of this kind may hold this value; nil fits every kind."""
+    if value is None:
+        return True
+    if kind is TEXT:
+        return _is_text(value, MAX_VALUE_BYTES)
+    if kind is ID:
+        return _is_text(value, MAX_ID_BYTES) and ":" in value
+    if kind is DATA:
+        return isinstance(value, bytes) and len(value) <= MAX_VALUE_BYTES
+    if kind is DBM:
+        return _is_int(value) and -255 <= value <= 255
+    return _is_int(value) and _INT_MIN <= value <= _INT_MAX
+
+
+def fits_opaque(value: object) -> bool:
+    """Whether a type that we do not know may hold this value."""
+    return fits(INT, value) or fits(TEXT, value) or fits(DATA, value)
 
 
 def _is_int(value: object) -> "TypeGuard[int]":
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_text(value: object, most_bytes: int) -> "TypeGuard[str]":
+    if not isinstance(value, str) or len(value) > most_bytes:
+        return False
+    data = utf8(value)
+    return data is not None and len(data) <= most_bytes
+
+
 def _check_opaque(touchpoint: Touchpoint) -> None:
-    if not 0 < touchpoint.code <= MAX_CODE or len(touchpoint.values) > 64:
+    if not 0 < touchpoint.code <= MAX_CODE or len(touchpoint.values) > MAX_VALUES:
         raise TouchpointError("an unknown touchpoint has a code of 1 to %d" % MAX_CODE)
     for value in touchpoint.values:
-        if value is None:
-            continue
-        if isinstance(value, (str, bytes)):
-            good = len(value) <= MAX_VALUE_BYTES
-        else:
-            good = _is_int(value) and _INT_MIN <= value <= _INT_MAX
-        if not good:
+        if not fits_opaque(value):
             raise TouchpointError("an unknown touchpoint holds text, bytes and integers only")

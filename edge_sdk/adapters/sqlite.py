@@ -1,0 +1,79 @@
+"""SQLite as this project uses it: WAL, synchronous FULL, one owner, errors in our own words.
+
+Every commit is one fdatasync of the log; in 400 simulated power cuts this lost nothing that was
+committed, while synchronous NORMAL did in 255 (docs/decisions/0002-sqlite-wal-full.md).
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from edge_sdk.errors import CorruptError, DiskFullError, StorageError
+
+
+class Connection(Protocol):
+    """What we use of a connection: `sqlite3` and `apsw` both have it."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Iterable[Any]: ...
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+# How a file becomes a connection. A campaign passes one that records every write and sync.
+OpenConnection = Callable[[Path], Connection]
+
+
+def open_connection(path: Path) -> Connection:
+    """Connection of the standard library, in autocommit: transactions are begun by name."""
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
+def configure(connection: Connection, path: Path) -> None:
+    """Make this process the file's one owner, durable at each commit. Raises StorageError."""
+    with translated(path):
+        connection.execute("PRAGMA busy_timeout = 500")
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL").__iter__().__next__()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_size_limit = 4194304")
+
+
+@contextmanager
+def transaction(connection: Connection, path: Path) -> Iterator[None]:
+    """All or nothing, durable when the block has ended. Raises StorageError and its children."""
+    with translated(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            # A failed COMMIT may have rolled back by itself: then there is nothing to roll back.
+            try:
+                connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                pass
+            raise
+
+
+_FULL, _BUSY, _LOCKED, _CORRUPT, _NOT_A_DATABASE = 13, 5, 6, 11, 26
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as ours: they name the file, the trouble and what to do, never a value."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == _FULL:
+            raise DiskFullError(f"{path}: the disk is full; make room and go on") from error
+        if code in (_CORRUPT, _NOT_A_DATABASE):
+            raise CorruptError(f"{path}: the file is damaged") from error
+        if code in (_BUSY, _LOCKED):
+            raise StorageError(f"{path}: another process is using it; stop that one") from error
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        raise StorageError(f"{path}: the disk failed ({name}: {error})") from error

@@ -1,0 +1,304 @@
+"""The outbox: `capture` returns when the touchpoint is durable. Commits are shared, in one thread.
+
+Touchpoints wait at most a linger (20 ms) for company; one that can trigger a prompt does not wait,
+and takes along whatever did. While a commit runs, the next one fills.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from edge_sdk.clock import Clock
+from edge_sdk.errors import ClosedError, EdgeError, StorageError
+from edge_sdk.outbox_store import Changes, Committed, OutboxStore, Row
+from edge_sdk.wire.batch import TooLarge, encode_rows
+from edge_sdk.wire.touchpoint import PROMPTING, Touchpoint, TouchpointError, check
+
+log = logging.getLogger(__name__)
+
+# One commit takes at most this many, so that a flood does not make a prompt wait for seconds.
+_COMMIT_TOUCHPOINTS = 4096
+# Captured and not yet committed; past this `capture` waits for room.
+_WAITING_TOUCHPOINTS = 32_768
+# A linger ends early when this many wait.
+_FULL_TOUCHPOINTS = 1024
+# Acknowledged rows are deleted with the next commit, or after this long on their own.
+_FORGET_AFTER_S = 0.5
+# Text this long may not fit a batch: it is tried out at capture, where the caller can be told.
+_CAREFUL_CHARACTERS = 8192
+
+
+@dataclass(slots=True)
+class _Work:
+    """What waits for the next transaction, and who waits for its end."""
+
+    touchpoints: Sequence[Touchpoint] = ()
+    mark: tuple[int, str, str] | None = None
+    outcome: int | None = None
+    held: Sequence[tuple[int, int, int]] = ()
+    done: "asyncio.Future[bool] | None" = None
+
+
+@dataclass(slots=True)
+class _Read:
+    """A look at stored rows, or, with a limit of 0, a new epoch."""
+
+    after_id: int
+    limit: int
+    done: "asyncio.Future[list[Row]]"
+
+
+@dataclass(slots=True)
+class _Group:
+    """One transaction's worth of work."""
+
+    changes: Changes = field(default_factory=Changes)
+    works: list[_Work] = field(default_factory=list)
+
+    def add(self, work: _Work) -> None:
+        self.works.append(work)
+        self.changes.touchpoints += work.touchpoints
+        self.changes.held += work.held
+        if work.mark is not None:
+            self.changes.marks.append(work.mark)
+        if work.outcome is not None:
+            self.changes.outcomes.append(work.outcome)
+
+
+class Outbox:
+    """`async with Outbox(store, clock) as outbox: await outbox.capture(touchpoint)`.
+
+    `on_committed` is called on the event loop with the rows of each commit, in their order.
+    """
+
+    def __init__(self, store: OutboxStore, clock: Clock, linger_s: float = 0.020) -> None:
+        self.store = store
+        self.captured = 0
+        self.unreported: list[tuple[int, str, str]] = []
+        self.on_committed: Callable[[list[Row]], None] = _nobody
+        self._clock = clock
+        self._linger_s = linger_s
+        self._queue: queue.SimpleQueue[list[_Work] | _Read | None] = queue.SimpleQueue()
+        self._waiting: list[_Work] = []
+        self._uncommitted = 0
+        self._room = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __aenter__(self) -> Self:
+        self._home_loop = asyncio.get_running_loop()
+        self.unreported = await asyncio.to_thread(self.store.open, self._clock.now_ms())
+        self._loop = self._home_loop
+        self._room.set()
+        self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
+        self._thread.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Commit what waits, then close."""
+        self._flush()
+        self._loop = None
+        self._queue.put(None)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self.store.close)
+
+    # On the event loop
+
+    async def capture(self, touchpoint: Touchpoint) -> None:
+        """Return when `touchpoint` is durable. Raises TouchpointError, StorageError, ClosedError.
+
+        A StorageError means that it is not known to be durable. Cancelling does not take it back.
+        """
+        await self._submit([touchpoint])
+
+    async def capture_many(self, touchpoints: Iterable[Touchpoint]) -> None:
+        """As `capture`, for all of them; beyond 4,096 in several commits, in order."""
+        listed = list(touchpoints)
+        for touchpoint in listed:
+            _check(touchpoint)
+        for at in range(0, len(listed), _COMMIT_TOUCHPOINTS):
+            await self._submit(listed[at : at + _COMMIT_TOUCHPOINTS], checked=True)
+
+    async def capture_outcome(self, touchpoint: Touchpoint, prompt: int) -> None:
+        """Capture what became of a prompt, and remember in the same commit that it is reported."""
+        await self._submit([touchpoint], outcome=prompt)
+
+    async def mark(self, prompt: int, offer: str, surface: str) -> bool:
+        """Durably note that a prompt is about to be displayed; False where it was noted before."""
+        done = self._loop_or_raise().create_future()
+        self._enqueue(_Work(mark=(prompt, offer, surface), done=done), at_once=True)
+        return bool(await done)
+
+    def forget(self, held: Sequence[tuple[int, int, int]]) -> None:
+        """Delete rows that the bridge holds, with the next commit or soon."""
+        if self._loop is None:
+            return
+        self._waiting.append(_Work(held=held))
+        if self._timer is None:
+            self._timer = self._loop.call_later(_FORGET_AFTER_S, self._flush)
+
+    async def rows_after(self, after_id: int, limit: int) -> list[Row]:
+        """Stored rows in the order of sealing. Raises StorageError."""
+        done: asyncio.Future[list[Row]] = self._loop_or_raise().create_future()
+        self._queue.put(_Read(after_id, limit, done))
+        return await done
+
+    async def open_epoch(self) -> None:
+        """Open the next epoch now, with a new hello. Raises StorageError."""
+        done: asyncio.Future[list[Row]] = self._loop_or_raise().create_future()
+        self._queue.put(_Read(0, 0, done))
+        self.on_committed(await done)
+
+    async def _submit(
+        self, touchpoints: list[Touchpoint], outcome: int | None = None, checked: bool = False
+    ) -> None:
+        if not checked:
+            for touchpoint in touchpoints:
+                _check(touchpoint)
+        while self._uncommitted >= _WAITING_TOUCHPOINTS:
+            self._room.clear()
+            await self._room.wait()
+        loop = self._loop_or_raise()
+        prompting = outcome is not None
+        for at, touchpoint in enumerate(touchpoints):
+            if touchpoint.at_ms is None:
+                touchpoints[at] = Touchpoint(
+                    touchpoint.code, self._clock.now_ms(), touchpoint.values
+                )
+            prompting = prompting or PROMPTING.get(touchpoint.code, False)
+        done = loop.create_future()
+        self._uncommitted += len(touchpoints)
+        self._enqueue(_Work(touchpoints, outcome=outcome, done=done), at_once=prompting)
+        await done
+
+    def _enqueue(self, work: _Work, *, at_once: bool) -> None:
+        self._waiting.append(work)
+        if at_once or self._uncommitted >= _FULL_TOUCHPOINTS:
+            self._flush()
+        elif self._loop is not None and (
+            self._timer is None or self._timer.when() > self._loop.time() + self._linger_s
+        ):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(self._linger_s, self._flush)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting:
+            works, self._waiting = self._waiting, []
+            self._queue.put(works)
+
+    def _loop_or_raise(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise ClosedError("the device is not open: use it inside `async with`")
+        return self._loop
+
+    def _finished(self, works: list[_Work], committed: Committed) -> None:
+        for work in works:
+            self._uncommitted -= len(work.touchpoints)
+            self.captured += len(work.touchpoints)
+            if work.done is not None and not work.done.done():
+                work.done.set_result(work.mark is None or work.mark[0] in committed.marked)
+        self._room.set()
+        self.on_committed(committed.rows)
+
+    def _failed(self, works: list[_Work], error: EdgeError) -> None:
+        log.error("outbox: %s", error)
+        for work in works:
+            self._uncommitted -= len(work.touchpoints)
+            if work.done is not None and not work.done.done():
+                work.done.set_exception(error)
+        self._room.set()
+
+    # In the outbox's thread
+
+    def _work(self) -> None:
+        backlog: list[list[_Work] | _Read | None] = []
+        while True:
+            backlog.append(self._queue.get())
+            while not self._queue.empty():
+                backlog.append(self._queue.get())
+            closing = None in backlog
+            group = _Group()
+            for entry in backlog:
+                if isinstance(entry, list):
+                    for work in entry:
+                        waiting = len(group.changes.touchpoints) + len(work.touchpoints)
+                        if group.works and waiting > _COMMIT_TOUCHPOINTS:
+                            self._commit(group)
+                            group = _Group()
+                        group.add(work)
+                elif entry is not None:
+                    self._read(entry)
+            if group.works:
+                self._commit(group)
+            backlog.clear()
+            if closing:
+                return
+
+    def _commit(self, group: _Group) -> None:
+        try:
+            committed = self.store.commit(group.changes, self._clock.now_ms())
+        except EdgeError as error:
+            self._tell(self._failed, group.works, error)
+        except BaseException as error:
+            # A bug of ours: the waiting must not wait for ever for it.
+            log.exception("the outbox failed")
+            failure = StorageError(f"the outbox failed: {type(error).__name__}")
+            self._tell(self._failed, group.works, failure)
+        else:
+            self._tell(self._finished, group.works, committed)
+
+    def _read(self, read: _Read) -> None:
+        try:
+            if read.limit == 0:
+                rows = [self.store.open_epoch(self._clock.now_ms())]
+            else:
+                rows = self.store.rows_after(read.after_id, read.limit)
+            if self.store.has_notice:
+                committed = self.store.commit(Changes(), self._clock.now_ms())
+                self._tell(self._finished, [], committed)
+        except EdgeError as error:
+            self._tell(_settle, read.done, None, error)
+        else:
+            self._tell(_settle, read.done, rows, None)
+
+    def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
+        if not self._home_loop.is_closed():
+            self._home_loop.call_soon_threadsafe(callback, *arguments)
+
+
+def _settle(
+    done: "asyncio.Future[list[Row]]", rows: list[Row] | None, error: EdgeError | None
+) -> None:
+    if done.done():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(rows or [])
+
+
+def _check(touchpoint: Touchpoint) -> None:
+    check(touchpoint)
+    characters = 0
+    for value in touchpoint.values:
+        if isinstance(value, (str, bytes)):
+            characters += len(value)
+    if characters > _CAREFUL_CHARACTERS:
+        try:
+            encode_rows([touchpoint])
+        except TooLarge:
+            raise TouchpointError(f"{touchpoint.name} does not fit a batch") from None
+
+
+def _nobody(_rows: list[Row]) -> None:
+    """No courier yet."""
