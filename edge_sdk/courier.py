@@ -287,6 +287,9 @@ class Courier:
                 return False
             if row.id <= self._sent_to:
                 continue  # sent meanwhile, straight from its commit
+            if row.id == self._hello_id:
+                self._sent_to = row.id
+                continue
             if row.id not in self._on_the_way:
                 fresh = row.prompting and 0 <= self._clock.now_ms() - row.sealed_ms < FRESH_MS
                 lane = LIVE if fresh and self._room(LIVE) else BULK

@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from edge_sdk.clock import Clock
 from edge_sdk.errors import ClosedError, EdgeError, StorageError
@@ -33,14 +33,21 @@ _CAREFUL_CHARACTERS = 8192
 
 
 @dataclass(slots=True)
-class _Work:
-    """What waits for the next transaction, and who waits for its end."""
+class _Group:
+    """One transaction's worth of changes, and who waits for it."""
 
-    touchpoints: Sequence[Touchpoint] = ()
-    mark: tuple[int, str, str] | None = None
-    outcome: int | None = None
-    held: Sequence[tuple[int, int, int]] = ()
-    done: "asyncio.Future[bool] | None" = None
+    changes: Changes = field(default_factory=Changes)
+    captures: "list[asyncio.Future[None]]" = field(default_factory=list)
+    marks: "list[tuple[int, asyncio.Future[bool]]]" = field(default_factory=list)
+
+    def absorb(self, later: "_Group") -> None:
+        ours, theirs = self.changes, later.changes
+        ours.touchpoints += theirs.touchpoints
+        ours.held += theirs.held
+        ours.marks += theirs.marks
+        ours.outcomes += theirs.outcomes
+        self.captures += later.captures
+        self.marks += later.marks
 
 
 @dataclass(slots=True)
@@ -50,23 +57,6 @@ class _Read:
     after_id: int
     limit: int
     done: "asyncio.Future[list[Row]]"
-
-
-@dataclass(slots=True)
-class _Group:
-    """One transaction's worth of work."""
-
-    changes: Changes = field(default_factory=Changes)
-    works: list[_Work] = field(default_factory=list)
-
-    def add(self, work: _Work) -> None:
-        self.works.append(work)
-        self.changes.touchpoints += work.touchpoints
-        self.changes.held += work.held
-        if work.mark is not None:
-            self.changes.marks.append(work.mark)
-        if work.outcome is not None:
-            self.changes.outcomes.append(work.outcome)
 
 
 class Outbox:
@@ -82,8 +72,9 @@ class Outbox:
         self.on_committed: Callable[[list[Row]], None] = _nobody
         self._clock = clock
         self._linger_s = linger_s
-        self._queue: queue.SimpleQueue[list[_Work] | _Read | None] = queue.SimpleQueue()
-        self._waiting: list[_Work] = []
+        self._queue: queue.SimpleQueue[_Group | _Read | None] = queue.SimpleQueue()
+        self._next = _Group()
+        self._wanted = False  # whether anything is in the next group
         self._uncommitted = 0
         self._room = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -115,33 +106,38 @@ class Outbox:
 
         A StorageError means that it is not known to be durable. Cancelling does not take it back.
         """
-        await self._submit([touchpoint])
+        _check(touchpoint)
+        await self._captured([touchpoint], PROMPTING.get(touchpoint.code, False))
 
     async def capture_many(self, touchpoints: Iterable[Touchpoint]) -> None:
         """As `capture`, for all of them; beyond 4,096 in several commits, in order."""
         listed = list(touchpoints)
+        prompting = False
         for touchpoint in listed:
             _check(touchpoint)
+            prompting = prompting or PROMPTING.get(touchpoint.code, False)
         for at in range(0, len(listed), _COMMIT_TOUCHPOINTS):
-            await self._submit(listed[at : at + _COMMIT_TOUCHPOINTS], checked=True)
+            await self._captured(listed[at : at + _COMMIT_TOUCHPOINTS], prompting)
 
     async def capture_outcome(self, touchpoint: Touchpoint, prompt: int) -> None:
         """Capture what became of a prompt, and remember in the same commit that it is reported."""
-        await self._submit([touchpoint], outcome=prompt)
+        _check(touchpoint)
+        self._next.changes.outcomes.append(prompt)
+        await self._captured([touchpoint], at_once=True)
 
     async def mark(self, prompt: int, offer: str, surface: str) -> bool:
         """Durably note that a prompt is about to be displayed; False where it was noted before."""
         done = self._loop_or_raise().create_future()
-        self._enqueue(_Work(mark=(prompt, offer, surface), done=done), at_once=True)
+        self._next.changes.marks.append((prompt, offer, surface))
+        self._next.marks.append((prompt, done))
+        self._commit_within(0)
         return bool(await done)
 
     def forget(self, held: Sequence[tuple[int, int, int]]) -> None:
         """Delete rows that the bridge holds, with the next commit or soon."""
-        if self._loop is None:
-            return
-        self._waiting.append(_Work(held=held))
-        if self._timer is None:
-            self._timer = self._loop.call_later(_FORGET_AFTER_S, self._flush)
+        if self._loop is not None:
+            self._next.changes.held += held
+            self._commit_within(_FORGET_AFTER_S)
 
     async def rows_after(self, after_id: int, limit: int) -> list[Row]:
         """Stored rows in the order of sealing. Raises StorageError."""
@@ -155,107 +151,103 @@ class Outbox:
         self._queue.put(_Read(0, 0, done))
         self.on_committed(await done)
 
-    async def _submit(
-        self, touchpoints: list[Touchpoint], outcome: int | None = None, checked: bool = False
-    ) -> None:
-        if not checked:
-            for touchpoint in touchpoints:
-                _check(touchpoint)
+    async def _captured(self, touchpoints: list[Touchpoint], at_once: bool) -> None:
         while self._uncommitted >= _WAITING_TOUCHPOINTS:
             self._room.clear()
             await self._room.wait()
-        loop = self._loop_or_raise()
-        prompting = outcome is not None
-        for at, touchpoint in enumerate(touchpoints):
+        done = self._loop_or_raise().create_future()
+        waiting = self._next.changes.touchpoints
+        now_ms = self._clock.now_ms()
+        for touchpoint in touchpoints:
             if touchpoint.at_ms is None:
-                touchpoints[at] = Touchpoint(
-                    touchpoint.code, self._clock.now_ms(), touchpoint.values
-                )
-            prompting = prompting or PROMPTING.get(touchpoint.code, False)
-        done = loop.create_future()
+                touchpoint = Touchpoint(touchpoint.code, now_ms, touchpoint.values)
+            waiting.append(touchpoint)
+        self._next.captures.append(done)
         self._uncommitted += len(touchpoints)
-        self._enqueue(_Work(touchpoints, outcome=outcome, done=done), at_once=prompting)
+        full = len(waiting) >= _FULL_TOUCHPOINTS
+        self._commit_within(0 if at_once or full else self._linger_s)
         await done
 
-    def _enqueue(self, work: _Work, *, at_once: bool) -> None:
-        self._waiting.append(work)
-        if at_once or self._uncommitted >= _FULL_TOUCHPOINTS:
+    def _commit_within(self, delay_s: float) -> None:
+        """Hand the next group to the thread, now or when the first of its members has lingered."""
+        self._wanted = True
+        if self._loop is None or delay_s == 0:
             self._flush()
-        elif self._loop is not None and (
-            self._timer is None or self._timer.when() > self._loop.time() + self._linger_s
-        ):
+        elif self._timer is None or self._timer.when() > self._loop.time() + delay_s:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_later(self._linger_s, self._flush)
+            self._timer = self._loop.call_later(delay_s, self._flush)
 
     def _flush(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting:
-            works, self._waiting = self._waiting, []
-            self._queue.put(works)
+        if self._wanted:
+            group, self._next, self._wanted = self._next, _Group(), False
+            self._queue.put(group)
 
     def _loop_or_raise(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             raise ClosedError("the device is not open: use it inside `async with`")
         return self._loop
 
-    def _finished(self, works: list[_Work], committed: Committed) -> None:
-        for work in works:
-            self._uncommitted -= len(work.touchpoints)
-            self.captured += len(work.touchpoints)
-            if work.done is not None and not work.done.done():
-                work.done.set_result(work.mark is None or work.mark[0] in committed.marked)
+    def _finished(self, group: _Group, committed: Committed) -> None:
+        count = len(group.changes.touchpoints)
+        self._uncommitted -= count
+        self.captured += count
+        for done in group.captures:
+            if not done.done():
+                done.set_result(None)
+        for prompt, marked in group.marks:
+            if not marked.done():
+                marked.set_result(prompt in committed.marked)
         self._room.set()
         self.on_committed(committed.rows)
 
-    def _failed(self, works: list[_Work], error: EdgeError) -> None:
+    def _failed(self, group: _Group, error: EdgeError) -> None:
         log.error("outbox: %s", error)
-        for work in works:
-            self._uncommitted -= len(work.touchpoints)
-            if work.done is not None and not work.done.done():
-                work.done.set_exception(error)
+        self._uncommitted -= len(group.changes.touchpoints)
+        waiting: list[asyncio.Future[Any]] = [*group.captures, *(done for _, done in group.marks)]
+        for done in waiting:
+            if not done.done():
+                done.set_exception(error)
         self._room.set()
 
     # In the outbox's thread
 
     def _work(self) -> None:
-        backlog: list[list[_Work] | _Read | None] = []
-        while True:
-            backlog.append(self._queue.get())
-            while not self._queue.empty():
-                backlog.append(self._queue.get())
-            closing = None in backlog
-            group = _Group()
-            for entry in backlog:
-                if isinstance(entry, list):
-                    for work in entry:
-                        waiting = len(group.changes.touchpoints) + len(work.touchpoints)
-                        if group.works and waiting > _COMMIT_TOUCHPOINTS:
-                            self._commit(group)
-                            group = _Group()
-                        group.add(work)
-                elif entry is not None:
-                    self._read(entry)
-            if group.works:
-                self._commit(group)
-            backlog.clear()
-            if closing:
-                return
+        entry = self._queue.get()
+        while entry is not None:
+            if isinstance(entry, _Read):
+                self._read(entry)
+                entry = self._queue.get()
+            else:
+                following = self._absorb_waiting(entry)
+                self._commit(entry)
+                entry = following or self._queue.get()
+
+    def _absorb_waiting(self, group: _Group) -> _Read | None:
+        """Let what piled up during the commit before share this one; what ended the pile."""
+        while not self._queue.empty() and len(group.changes.touchpoints) < _COMMIT_TOUCHPOINTS:
+            entry = self._queue.get()
+            if not isinstance(entry, _Group):
+                if entry is None:
+                    self._queue.put(None)
+                return entry
+            group.absorb(entry)
+        return None
 
     def _commit(self, group: _Group) -> None:
         try:
             committed = self.store.commit(group.changes, self._clock.now_ms())
         except EdgeError as error:
-            self._tell(self._failed, group.works, error)
+            self._tell(self._failed, group, error)
         except BaseException as error:
             # A bug of ours: the waiting must not wait for ever for it.
             log.exception("the outbox failed")
-            failure = StorageError(f"the outbox failed: {type(error).__name__}")
-            self._tell(self._failed, group.works, failure)
+            self._tell(self._failed, group, StorageError(f"the outbox failed: {type(error).__name__}"))
         else:
-            self._tell(self._finished, group.works, committed)
+            self._tell(self._finished, group, committed)
 
     def _read(self, read: _Read) -> None:
         try:
@@ -265,7 +257,7 @@ class Outbox:
                 rows = self.store.rows_after(read.after_id, read.limit)
             if self.store.has_notice:
                 committed = self.store.commit(Changes(), self._clock.now_ms())
-                self._tell(self._finished, [], committed)
+                self._tell(self._finished, _Group(), committed)
         except EdgeError as error:
             self._tell(_settle, read.done, None, error)
         else:

@@ -1,0 +1,26 @@
+"""What a board takes over from edge_sdk: the portable files, and the modules they may import.
+
+scripts/check compiles each file with MicroPython's compiler and reads what it imports; the tests of
+these files run on both interpreters. A file that is added here must keep to that.
+"""
+
+PORTABLE = (
+    "edge_sdk/wire/__init__.py",
+    "edge_sdk/wire/batch.py",
+    "edge_sdk/wire/ccm.py",
+    "edge_sdk/wire/control.py",
+    "edge_sdk/wire/enrolment.py",
+    "edge_sdk/wire/keys.py",
+    "edge_sdk/wire/packing.py",
+    "edge_sdk/wire/seal.py",
+    "edge_sdk/wire/topics.py",
+    "edge_sdk/wire/touchpoint.py",
+)
+
+# Built into a stock board. Portable files may import each other as well.
+ALLOWED_IMPORTS = ("binascii", "hashlib", "struct", "sys")
+
+# Allowed in one file alone, inside `try: ... except ImportError:`, with a portable fallback.
+OPTIONAL_IMPORTS = {
+    "edge_sdk/wire/packing.py": ("msgpack",),
+}
