@@ -321,7 +321,7 @@ class Courier:
         if mid is None:
             return False
         delay_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(attempt, 10))
-        retry_at = self._now() + delay_s * random.uniform(0.75, 1.25)  # noqa: S311  jitter
+        retry_at = self._now() + delay_s * random.uniform(0.75, 1.25)
         self._on_the_way[row.id] = _OnTheWay(row, lane, attempt, retry_at, mid)
         return True
 

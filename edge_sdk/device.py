@@ -97,7 +97,12 @@ class Device:
         clock = clock or SteadyClock()
         self._slots = key_slots.KeySlots(config.home, suite, open_slots)
         self._store = OutboxStore(
-            config.home, suite, self._slots, AGENT, config.outbox_bytes, open_database
+            config.home,
+            suite,
+            self._slots,
+            agent=AGENT,
+            max_bytes=config.outbox_bytes,
+            open_database=open_database,
         )
         self._outbox = Outbox(self._store, clock, config.linger_s)
         self._courier = Courier(self._outbox, suite, clock)

@@ -1,5 +1,6 @@
 """The open epoch of a device: its sealing keys, in memory only, and its place in the numbering."""
 
+import zlib
 from collections.abc import Sequence
 
 from edge_sdk.key_slots import KeySlots
@@ -52,9 +53,18 @@ def encode(touchpoints: Sequence[Touchpoint]) -> list[tuple[int, bytes, int]]:
     try:
         if len(listed) < _COLUMNS_FROM:
             return [(seal.ROWS, encode_rows(listed), len(listed))]
-        return [(seal.COLUMNS, encode_columns(listed), len(listed))]
+        return [(*_deflated(encode_columns(listed)), len(listed))]
     except TooLarge:
         if len(listed) == 1:
             raise
         half = len(listed) // 2
         return encode(listed[:half]) + encode(listed[half:])
+
+
+def _deflated(plaintext: bytes) -> tuple[int, bytes]:
+    """(kind, plaintext): raw deflate where it is shorter (docs/decisions/0004-deflate.md)."""
+    squeezer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    shorter = squeezer.compress(plaintext) + squeezer.flush()
+    if len(shorter) < len(plaintext):
+        return seal.DEFLATED, shorter
+    return seal.COLUMNS, plaintext

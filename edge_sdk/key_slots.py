@@ -77,9 +77,7 @@ class Slot:
 
 
 def _packed(slot: Slot) -> bytes:
-    body = pack(
-        [slot.tenant, slot.site, slot.device, slot.generation, slot.epoch, slot.chain_key]
-    )
+    body = pack([slot.tenant, slot.site, slot.device, slot.generation, slot.epoch, slot.chain_key])
     head = _HEAD.pack(_MAGIC, zlib.crc32(body), len(body))
     return (head + body).ljust(SLOT_BYTES, b"\0")
 

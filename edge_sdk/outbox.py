@@ -245,7 +245,8 @@ class Outbox:
         except BaseException as error:
             # A bug of ours: the waiting must not wait for ever for it.
             log.exception("the outbox failed")
-            self._tell(self._failed, group, StorageError(f"the outbox failed: {type(error).__name__}"))
+            failure = StorageError(f"the outbox failed: {type(error).__name__}")
+            self._tell(self._failed, group, failure)
         else:
             self._tell(self._finished, group, committed)
 

@@ -6,7 +6,6 @@ one transaction. A damaged file is set aside, and the device goes on with a new 
 """
 
 import logging
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
@@ -72,6 +71,7 @@ class OutboxFullError(StorageError):
 
 
 def row_id(epoch: int, seq: int) -> int:
+    """A batch's name as one number; numbers rise in the order of sealing."""
     return epoch << 16 | seq
 
 
@@ -119,6 +119,7 @@ class OutboxStore:
         home: Path,
         suite: Suite,
         slots: KeySlots,
+        *,
         agent: str,
         max_bytes: int,
         open_database: OpenConnection = open_connection,
@@ -144,8 +145,10 @@ class OutboxStore:
         return self._epoch
 
     def open(self, now_ms: int) -> list[tuple[int, str, str]]:
-        """Open the file and an epoch; prompts that were marked and never reported, as
-        (id, offer, surface). Raises StorageError where another process is the owner."""
+        """Open the file and an epoch. Raises StorageError where another process is the owner.
+
+        Gives the prompts that were marked and never reported, as (id, offer, surface).
+        """
         try:
             self._connect()
         except CorruptError as error:
@@ -230,26 +233,24 @@ class OutboxStore:
         for kind, plaintext, count in encode(touchpoints):
             seq, message = self.epoch.seal(kind, plaintext)
             self._make_room(priority, len(message))
-            number = self.epoch.number
-            rows.append(self._add(number, seq, priority, prompting, count, now_ms, message))
+            row = Row(row_id(self.epoch.number, seq), prompting, now_ms, message)
+            rows.append(self._add(row, priority, count))
         return rows
 
-    def _add(
-        self,
-        epoch: int,
-        seq: int,
-        priority: int,
-        prompting: bool,
-        count: int,
-        now_ms: int,
-        message: bytes,
-    ) -> Row:
-        row = Row(row_id(epoch, seq), prompting, now_ms, message)
+    def _add(self, row: Row, priority: int, count: int) -> Row:
         self._connection().execute(
             "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (row.id, priority, int(prompting), count, now_ms, zlib.crc32(message), message),
+            (
+                row.id,
+                priority,
+                int(row.prompting),
+                count,
+                row.sealed_ms,
+                zlib.crc32(row.message),
+                row.message,
+            ),
         )
-        self.size_bytes += len(message) + _ROW_OVERHEAD_BYTES
+        self.size_bytes += len(row.message) + _ROW_OVERHEAD_BYTES
         self.batches += 1
         return row
 
@@ -260,7 +261,7 @@ class OutboxStore:
         damaged = [gap for gap in notice if gap[4] == CORRUPT]
         self._delete((epoch, first, last) for epoch, first, last, _, _ in damaged)
         seq, message = self.epoch.seal(seal.NOTICE, encode_notice(notice))
-        return [self._add(self.epoch.number, seq, CONTROL, False, 0, now_ms, message)]
+        return [self._add(Row(row_id(self.epoch.number, seq), False, now_ms, message), CONTROL, 0)]
 
     def _make_room(self, priority: int, size: int) -> None:
         """Shed the oldest of the least precious, but nothing more precious than `priority`."""
@@ -354,7 +355,7 @@ class OutboxStore:
         with transaction(database, self.path):
             for statement in _SCHEMA:
                 database.execute(statement)
-        os.chmod(self.path, 0o600)
+        self.path.chmod(0o600)
         with translated(self.path):
             for count, size in database.execute(
                 "SELECT count(*), coalesce(sum(length(message)), 0) FROM batches"
@@ -401,15 +402,14 @@ class OutboxStore:
         hello = Hello(now_ms, self._agent, held_runs(held))
         _, message = epoch.seal(seal.HELLO, encode_hello(hello))
         with transaction(database, self.path):
-            row = self._add(epoch.number, 0, CONTROL, False, 0, now_ms, message)
+            row = self._add(Row(row_id(epoch.number, 0), False, now_ms, message), CONTROL, 0)
         # Only now: a batch of an epoch without a stored hello could never be delivered.
         self._epoch = epoch
         return row
 
 
 def _batches(touchpoints: Sequence[Touchpoint]) -> list[tuple[int, list[Touchpoint]]]:
-    """Touchpoints by priority class, the class that was captured first first; each list fits a
-    batch by number."""
+    """Touchpoints by priority class, first captured first; each list fits a batch by number."""
     by_class: dict[int, list[Touchpoint]] = {}
     for touchpoint in touchpoints:
         by_class.setdefault(PRIORITY.get(touchpoint.code, _UNKNOWN_CLASS), []).append(touchpoint)

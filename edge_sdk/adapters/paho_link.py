@@ -163,7 +163,7 @@ class PahoLink:
                 raise
             attempt = 0 if was_up else attempt + 1
             ceiling = min(self._max_delay_s, 0.2 * 2 ** min(attempt, 10))
-            await asyncio.sleep(random.uniform(ceiling / 2, ceiling))  # noqa: S311  jitter
+            await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
 
     async def _one_connection(self) -> None:
         loop = asyncio.get_running_loop()

@@ -6,7 +6,7 @@ committed, while synchronous NORMAL did in 255 (docs/decisions/0002-sqlite-wal-f
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,10 +52,8 @@ def transaction(connection: Connection, path: Path) -> Iterator[None]:
             connection.execute("COMMIT")
         except BaseException:
             # A failed COMMIT may have rolled back by itself: then there is nothing to roll back.
-            try:
+            with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-            except sqlite3.Error:
-                pass
             raise
 
 
