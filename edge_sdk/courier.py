@@ -76,7 +76,7 @@ class Courier:
         self._clock = clock
         self._on_the_way: dict[int, _OnTheWay] = {}
         self._fresh: list[Row] = []
-        self._sent_to = 0  # rows up to here have been sent, or are on the way
+        self._sent_to = -1  # rows up to here have been sent, or are on the way
         self._stored_to = 0
         self._window = LIVE_WINDOW + BULK_WINDOW
         self._introduced = False
@@ -334,7 +334,7 @@ class Courier:
     def _restart(self) -> None:
         """A new connection or epoch: everything unacknowledged is sent again, oldest first."""
         self._on_the_way.clear()
-        self._sent_to = 0
+        self._sent_to = -1
         self._wake.set()
 
     def _room(self, lane: str) -> bool:
