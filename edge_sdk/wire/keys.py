@@ -9,7 +9,7 @@
     MK_down = HMAC(HMAC(DK_e, incarnation), seq)[:16]     one message of one start of the bridge
 
 Runs let a receiver skip n batches in n / 256 + 256 steps, not n: a forged sequence number costs it
-under a millisecond (docs/decisions/0003-runs-of-256.md). docs/wire.md, "Keys".
+under a millisecond (docs/decisions/0017-runs-of-256.md). docs/wire.md, "Keys".
 """
 
 import struct

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def epoch(tmp_path: Path) -> Epoch:
     return Epoch(slots, SUITE)
 
 
-def ack(epoch: Epoch, seq: int, incarnation: bytes = FIRST, **other: int) -> bytes:
+def ack(epoch: Epoch, seq: int, incarnation: bytes = FIRST, **other: Any) -> bytes:
     """A sealed acknowledgement; `other` says what its header has wrong."""
     header = seal.Header(
         other.get("kind", seal.ACK),
@@ -78,7 +79,7 @@ def test_a_new_incarnation_retires_the_one_before_for_good(epoch: Epoch) -> None
     ],
 )
 def test_what_is_not_for_us_now_is_refused(
-    epoch: Epoch, reason: str, wrong: dict[str, int]
+    epoch: Epoch, reason: str, wrong: dict[str, Any]
 ) -> None:
     downlink = Downlink(SUITE, epoch, Counter())
     assert downlink.open(TOPIC, ack(epoch, 0, **wrong)) is None

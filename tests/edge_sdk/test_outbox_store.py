@@ -134,10 +134,14 @@ def test_shedding_takes_the_least_precious_and_declares_it(tmp_path: Path) -> No
 def test_what_is_less_precious_than_all_that_waits_is_refused(tmp_path: Path) -> None:
     outbox = store(enrolled(tmp_path), max_bytes=4_000)
     call = make("call", 1000, call="c" * 900, phase="ring")
-    with pytest.raises(OutboxFullError):
+
+    def fill() -> None:
         for n in itertools.count():
             commit(outbox, *sightings(30, 30 * n))
             commit(outbox, call)
+
+    with pytest.raises(OutboxFullError):
+        fill()
     before = [row.id for row in stored(outbox)]
     with pytest.raises(OutboxFullError):
         commit(outbox, *sightings(60))
@@ -164,9 +168,13 @@ def test_a_full_disk_is_told_and_work_resumes_when_there_is_room(tmp_path: Path)
     opener = limited([40])
     outbox = store(enrolled(tmp_path), opener=opener)
     kept: list[Row] = []
-    with pytest.raises(DiskFullError, match="make room"):
+
+    def fill() -> None:
         for n in itertools.count():
-            kept += commit(outbox, *sightings(100, 100 * n)).rows
+            kept.extend(commit(outbox, *sightings(100, 100 * n)).rows)
+
+    with pytest.raises(DiskFullError, match="make room"):
+        fill()
     failed_seq = outbox.epoch.next_seq - 1
     opener.connections[0].execute("PRAGMA max_page_count = 100000")
     kept += commit(outbox, ENTER).rows
