@@ -1,0 +1,1 @@
+"""The cloud bridge: what devices sealed is opened, kept, joined, and answered with prompts."""

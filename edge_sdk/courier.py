@@ -68,6 +68,7 @@ class Courier:
         self.link: Link | None = None
         self.delivered = 0
         self.sent_again = 0
+        self.payload_bytes = 0  # all that MQTT carried as payload, either way
         self.refused_by_broker: Counter[str] = Counter()
         self.refused_by_bridge: Counter[str] = Counter()
         self.downlink_refused: Counter[str] = Counter()
@@ -155,6 +156,7 @@ class Courier:
     def received(self, name: str, payload: bytes, mid: int) -> None:
         if self.link is not None:
             self.link.release(mid)
+        self.payload_bytes += len(payload)
         known = self._downlink.incarnations
         opened = self._downlink.open(name, payload)
         if opened is None:
@@ -320,6 +322,7 @@ class Courier:
         mid = self.link.publish(topic(epoch.tenant, lane, epoch.device), row.message)
         if mid is None:
             return False
+        self.payload_bytes += len(row.message)
         delay_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(attempt, 10))
         retry_at = self._now() + delay_s * random.uniform(0.75, 1.25)
         self._on_the_way[row.id] = _OnTheWay(row, lane, attempt, retry_at, mid)

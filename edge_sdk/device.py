@@ -58,6 +58,7 @@ class Status:
     on_the_way: int
     delivered_batches: int
     sent_again: int
+    payload_bytes: int
     shed_batches: int
     shed_touchpoints: int
     refused_by_broker: dict[str, int]
@@ -155,6 +156,7 @@ class Device:
             on_the_way=courier.on_the_way,
             delivered_batches=courier.delivered,
             sent_again=courier.sent_again,
+            payload_bytes=courier.payload_bytes,
             shed_batches=store.shed_batches,
             shed_touchpoints=store.shed_touchpoints,
             refused_by_broker=dict(courier.refused_by_broker),

@@ -202,7 +202,7 @@ def decode_columns(plaintext: bytes) -> "list[Touchpoint]":
     codes = _codes(_array(parts[2]))
     times = _spread(parts[3], len(codes), words)
     columns = _groups(codes, _array(parts[4]), words)
-    taken = {code: 0 for code in columns}
+    taken = dict.fromkeys(columns, 0)
     touchpoints = []
     for at in range(len(codes)):
         code = codes[at]

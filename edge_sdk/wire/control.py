@@ -60,7 +60,7 @@ class Prompt:
 
     def __init__(
         self,
-        id: int,
+        id: int,  # noqa: A002 -- its name on the page
         ttl_ms: int,
         surface: str,
         title: str,
@@ -102,6 +102,7 @@ def held_runs(held: "list[tuple[int, int]]") -> "list[tuple[int, int, int]]":
 
 
 def encode_hello(hello: Hello) -> bytes:
+    """Plaintext of a hello; a longer agent is cut."""
     return pack([1, hello.now_ms, hello.agent[:MAX_AGENT], hello.held])
 
 
@@ -163,6 +164,7 @@ def decode_refusal(plaintext: bytes) -> "list[tuple[int, int, str, bool]]":
 
 
 def encode_prompt(prompt: Prompt) -> bytes:
+    """Plaintext of a prompt."""
     return pack(
         [
             prompt.id,

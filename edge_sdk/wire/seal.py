@@ -6,11 +6,11 @@ down  ver|kind 1 | generation 1 | device 4 | epoch 4 | seq 4 | incarnation 8 | c
 
 import struct
 
+from .keys import DOWN, MAX_SEQ, UP, down_message_key, nonce
+
 TYPE_CHECKING = False  # a board has no `typing`
 if TYPE_CHECKING:
     from .suite import Suite
-
-from .keys import DOWN, MAX_SEQ, UP, down_message_key, nonce
 
 VERSION = 1
 TAG_BYTES = 16

@@ -20,6 +20,7 @@ def is_tenant(name: str) -> bool:
 
 
 def topic(tenant: str, lane: str, device: int) -> str:
+    """Topic of one lane (LIVE, BULK or DOWN) of one device."""
     return "%s/%s/%s/%08x" % (_PREFIX, tenant, lane, device)
 
 

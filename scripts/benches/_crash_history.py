@@ -1,6 +1,6 @@
 """What a workload was promised at each point of its disk's journal, and what a crash left of it."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -76,40 +76,37 @@ class Subject(Protocol):
         """The workload, on the history's disk through these two."""
         ...
 
-    def recover(self, home: Path, promised: State) -> Found:
-        """What the plain product finds in `home` and whether it can go on from there."""
+    def recover(self, home: Path, known: State) -> Found:
+        """What the plain product finds in `home` of what is `known`, and whether it can go on."""
         ...
 
 
 def judge(subject: Subject, history: History, point: int, home: Path) -> Verdict:
     """Let the product recover from what a crash at `point` left in `home`."""
     before, after = history.at(point)
-    found = subject.recover(home, before)
+    found = subject.recover(home, {**before, **after})
     if found.corrupt:
         return Verdict(corrupt=found.corrupt)
     newest = history.newest_epoch(point)
     reused = found.epoch is not None and found.epoch <= newest
+    lost = _lost(before, after, found.state)
     return Verdict(
-        lost=_lost(before, after, found.state),
+        lost=lost,
         key_reuse=f"epoch {found.epoch} opened after {newest}" if reused else "",
-        wrong=found.wrong or _mixed(before, after, found.state),
+        wrong=found.wrong or ("" if lost else _mixed(before, after, found.state)),
     )
 
 
 def _lost(before: State, after: State, found: State) -> str:
-    """What was promised, is not what the commit under way was taking back, and is not there."""
+    """What was promised, and is neither there nor what the commit under way made of it."""
     missing = [
         name
         for name, value in before.items()
-        if found.get(name) != value and (name not in found or found[name] != after.get(name))
-        if not (name not in after and name not in found)
+        if found.get(name) not in (value, after.get(name))  # None: not there
     ]
-    return f"{len(missing)} promised, first {missing[0][0]}" if missing else ""
+    return f"{len(missing)} promised, first {missing[0]}" if missing else ""
 
 
 def _mixed(before: State, after: State, found: State) -> str:
     """A commit happens as a whole or not at all."""
     return "" if found in (before, after) else "neither the state before a commit nor the one after"
-
-
-Attempt = Callable[[], Found]

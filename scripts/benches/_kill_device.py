@@ -1,9 +1,10 @@
-"""One edge device of the kill campaign: captures without pause and shows prompts until told to stop.
+"""One edge device of the kill campaign: captures without pause and shows prompts.
 
     python -m benches._kill_device HOME BROKER JOURNAL STOP_FILE ROLE
 
-The journal gets a line for each touchpoint whose `capture()` returned, and one for each prompt that
-was handed to the application. It outlives the process, as a page that was written does.
+It goes on until the stop file exists. The journal gets a line for each touchpoint whose `capture()`
+returned, and one for each prompt that was handed to the application. It outlives the process, as a
+page that was written does.
 """
 
 import asyncio
@@ -13,8 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from _audit import AuditedSuite
-
+from benches._audit import AuditedSuite
 from edge_sdk import Device, DeviceConfig, Touchpoint, touchpoints
 
 # Whose prompts the campaign wants: these beacons log in on the web before it starts.
@@ -48,11 +48,15 @@ async def main(home: Path, broker: str, journal_path: Path, stop: Path, role: st
     return 0
 
 
+def _told_to(stop: Path) -> bool:
+    return stop.exists()
+
+
 async def _live(device: Device, journal: Journal, life: str, stop: Path) -> None:
     """Visits that trigger prompts, one by one, each with a name of its own."""
     rng = random.Random(life)
     number = 0
-    while not stop.exists():
+    while not _told_to(stop):
         number += 1
         name = f"{life}-live-{number}"
         shopper = rng.randrange(SHOPPERS)
@@ -68,7 +72,7 @@ async def _live(device: Device, journal: Journal, life: str, stop: Path) -> None
 async def _bulk(device: Device, journal: Journal, life: str, stop: Path) -> None:
     """Interactions in bulk, by `capture`, several at once."""
     number = 0
-    while not stop.exists():
+    while not _told_to(stop):
         names = [f"{life}-bulk-{number + at}" for at in range(20)]
         number += 20
         await asyncio.gather(*(_capture(device, journal, name) for name in names))

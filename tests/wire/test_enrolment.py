@@ -1,14 +1,19 @@
 """Enrolment tokens: they come back whole, or are refused without being repeated."""
 
+import base64
+import struct
+import zlib
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.wire.enrolment import Enrolment, EnrolmentError, from_token, to_token
-from tests.wire.strategies import is_utf8
+from edge_sdk.wire.packing import pack
 
 tenants = st.text("abcxyz0129-_.", min_size=1, max_size=32)
-sites = st.text(min_size=1, max_size=64).filter(is_utf8)
+sites = st.text(st.characters(codec="utf-8"), min_size=1, max_size=64)
 
 
 @given(
@@ -41,3 +46,50 @@ def test_any_other_text_is_refused_and_not_repeated(text: str) -> None:
 def test_a_repr_has_no_secret() -> None:
     enrolment = Enrolment("acme", "paris-1", 42, 0, b"secret" * 5 + b"!!")
     assert repr(enrolment) == "<Enrolment of device 0000002a of acme>"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        None,
+        [],
+        ["acme", "paris-1", 42, 0],
+        ["Acme", "paris-1", 42, 0, bytes(32)],
+        ["", "paris-1", 42, 0, bytes(32)],
+        [7, "paris-1", 42, 0, bytes(32)],
+        ["acme", "", 42, 0, bytes(32)],
+        ["acme", "s" * 65, 42, 0, bytes(32)],
+        ["acme", b"paris", 42, 0, bytes(32)],
+        ["acme", "paris-1", -1, 0, bytes(32)],
+        ["acme", "paris-1", 1 << 32, 0, bytes(32)],
+        ["acme", "paris-1", "42", 0, bytes(32)],
+        ["acme", "paris-1", 42, -1, bytes(32)],
+        ["acme", "paris-1", 42, 256, bytes(32)],
+        ["acme", "paris-1", 42, None, bytes(32)],
+        ["acme", "paris-1", 42, 0, bytes(31)],
+        ["acme", "paris-1", 42, 0, bytes(33)],
+        ["acme", "paris-1", 42, 0, "s" * 32],
+        [[[[[[[]]]]]]],
+    ],
+)
+def test_a_whole_token_with_other_parts_is_refused(parts: Any) -> None:
+    with pytest.raises(EnrolmentError, match="something else"):
+        from_token(written(pack(parts)))
+
+
+def test_later_parts_are_left_alone() -> None:
+    token = written(pack(["acme", "paris-1", 42, 0, bytes(32), "later"]))
+    assert from_token(token).device == 42
+
+
+def test_the_other_alphabet_of_base64_is_refused() -> None:
+    token = written(pack(["acme", "paris-1", 42, 0, b"\xff" * 32]))
+    assert from_token(token).secret == b"\xff" * 32
+    with pytest.raises(EnrolmentError, match="mistyped"):
+        from_token(token.replace("_", "/"))
+
+
+def written(data: bytes) -> str:
+    """A token with a good CRC around anything."""
+    whole = data + struct.pack(">I", zlib.crc32(data))
+    return "edge1." + base64.urlsafe_b64encode(whole).decode().rstrip("=")

@@ -1,0 +1,193 @@
+"""The command `cloud-bridge`: run the bridge, and say which devices are its tenant's."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from cloud_bridge import logs
+from cloud_bridge.config import Config, host_and_port
+from cloud_bridge.factory import Bridge
+from cloud_bridge.registry import Registry
+from edge_sdk.adapters.aes import AesCcm
+from edge_sdk.errors import ConfigError, EdgeError
+from edge_sdk.wire.enrolment import to_token
+
+log = logging.getLogger(__name__)
+
+READY_S = 10.0
+
+EXAMPLES = """
+what to try:
+  cloud-bridge enrol --data bridge-data --tenant acme --site paris-1 --name gateway-1
+  cloud-bridge enrol --data bridge-data --site paris-1 --name kiosk-1 --surface kiosk --zone coffee
+  cloud-bridge run   --data bridge-data
+  curl http://127.0.0.1:8080/health
+  curl http://127.0.0.1:8080/feed
+
+Devices may be enrolled and revoked while the bridge runs. Their token is shown once: give it to
+the device (`edge-sdk enrol`), and keep it as you would a password.
+"""
+
+RUN = """
+Runs until it is interrupted. The folder --data holds everything that must survive: two SQLite files
+that only their owner may read. One bridge at a time owns it.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        if args.command == "run":
+            return _run(args)
+        with _registry(args) as registry:
+            return _COMMANDS[args.command](registry, args)
+    except EdgeError as error:
+        print(f"cloud-bridge: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="cloud-bridge", description=__doc__, epilog=EXAMPLES, formatter_class=raw
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run the bridge", description=RUN, formatter_class=raw)
+    enrol = commands.add_parser("enrol", help="make a device one of the tenant's; print its token")
+    revoke = commands.add_parser("revoke", help="take nothing more from a device")
+    devices = commands.add_parser("devices", help="list the devices")
+    for command in (run, enrol, revoke, devices):
+        command.add_argument(
+            "--data", type=Path, required=True, metavar="DIR", help="the bridge's folder"
+        )
+    for command in (run, enrol):
+        command.add_argument(
+            "--tenant", metavar="NAME", help="whose bridge it is; needed the first time"
+        )
+    _add_run(run)
+    _add_enrol(enrol)
+    revoke.add_argument("device", type=_device, help="its number, as `devices` lists it")
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--broker",
+        default="auto",
+        metavar="WHICH",
+        help="auto: mosquitto if it is installed, else embedded (default); embedded: inside this"
+        " process; mosquitto; or mqtt://[user:password@]host:port, mqtts://...",
+    )
+    run.add_argument(
+        "--broker-port",
+        type=int,
+        default=0,
+        metavar="PORT",
+        help="where a broker of our own listens, on 127.0.0.1 (default: any free port)",
+    )
+    run.add_argument(
+        "--http",
+        default="127.0.0.1:8080",
+        metavar="HOST:PORT",
+        help="where to serve /collect, /health, /feed and /docs (default: 127.0.0.1:8080)",
+    )
+    run.add_argument("--rules", type=Path, metavar="FILE", help="rules instead of our examples")
+    run.add_argument("--log-format", choices=("text", "json"), default="text")
+    run.add_argument(
+        "--ready-json",
+        action="store_true",
+        help="once it runs, print one line of JSON with its addresses and process id",
+    )
+
+
+def _add_enrol(enrol: argparse.ArgumentParser) -> None:
+    enrol.add_argument("--site", required=True, help="the store it stands in")
+    enrol.add_argument(
+        "--name", required=True, help="its name there; one that exists is enrolled anew"
+    )
+    enrol.add_argument("--surface", default="", help="what it can show, such as kiosk")
+    enrol.add_argument("--zone", default="", help="where in the store it stands")
+
+
+def _device(text: str) -> int:
+    number = int(text, 16)
+    if not 0 <= number < 1 << 32:
+        raise argparse.ArgumentTypeError("a device's number is eight hexadecimal digits")
+    return number
+
+
+@contextlib.contextmanager
+def _registry(args: argparse.Namespace) -> Iterator[Registry]:
+    registry = Registry(args.data)
+    try:
+        registry.open(getattr(args, "tenant", None))
+        yield registry
+    finally:
+        registry.close()
+
+
+def _enrol(registry: Registry, args: argparse.Namespace) -> int:
+    enrolment = registry.enrol(AesCcm(), args.site, args.name, args.surface, args.zone)
+    print(to_token(enrolment))
+    print(f"device {enrolment.device:08x}, enrolment {enrolment.generation + 1}", file=sys.stderr)
+    return 0
+
+
+def _revoke(registry: Registry, args: argparse.Namespace) -> int:
+    registry.revoke(args.device)
+    return 0
+
+
+def _devices(registry: Registry, _args: argparse.Namespace) -> int:
+    print(f"{'device':8}  {'site':16}  {'name':16}  {'surface':8}  {'zone':12}  state")
+    for device in registry.devices():
+        state = "revoked" if device.revoked else "new" if device.root_key else "in use"
+        names = f"{device.site:16}  {device.name:16}  {device.surface:8}  {device.zone:12}"
+        print(f"{device.number:08x}  {names}  {state}")
+    return 0
+
+
+_COMMANDS = {"enrol": _enrol, "revoke": _revoke, "devices": _devices}
+
+
+def _run(args: argparse.Namespace) -> int:
+    logs.set_up(args.log_format)
+    host, port = host_and_port(args.http)
+    if not 0 <= args.broker_port <= 65_535:
+        raise ConfigError("a port is 0 to 65535")
+    config = Config(args.data, args.tenant, args.broker, args.broker_port, host, port, args.rules)
+    return asyncio.run(_serve(config, args.ready_json))
+
+
+async def _serve(config: Config, ready_json: bool) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Bridge(config) as bridge:
+        if ready_json:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(READY_S):
+                    await bridge.connected()
+            ready = {"http": bridge.http_url, "broker": bridge.broker_url, "pid": os.getpid()}
+            print(json.dumps(ready), flush=True)
+        stopped = asyncio.create_task(stop.wait(), name="signals")
+        over = asyncio.create_task(bridge.wait(), name="bridge")
+        await asyncio.wait((stopped, over), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if over.done():
+            over.result()
+        over.cancel()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,343 @@
+"""Messages and web bodies become facts: opened, decoded, held, logged, folded and decided upon.
+
+No I/O: what must be written and what must follow is put into a `Turn`. The memory is ahead of the
+disk until the turn is committed, so a turn is committed, sooner or later, or the process ends.
+"""
+
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+from cloud_bridge.clock import NO_OFFSET, Offset, estimate
+from cloud_bridge.decision import Situation, decide, prompt_id, prompt_of, shows
+from cloud_bridge.decode import decode, newest_ms
+from cloud_bridge.dispatch import Outstanding, row_of
+from cloud_bridge.people import OUTCOME_CODES, Offered, People
+from cloud_bridge.receiving import GAP_REASONS, MALFORMED, GapRange, NoHello, Opened, Receiver
+from cloud_bridge.registry import Device
+from cloud_bridge.restoring import device_row, epoch_row
+from cloud_bridge.rules import Rule
+from cloud_bridge.store import DECISION, GAPS, LogRow
+from cloud_bridge.turn import Arrival, Collected, Event, Turn
+from edge_sdk.wire.batch import BatchError
+from edge_sdk.wire.control import (
+    REFUSAL_CODES,
+    ControlError,
+    Hello,
+    decode_hello,
+    decode_notice,
+    encode_notice,
+)
+from edge_sdk.wire.seal import HELLO, NOTICE, UP_KINDS, Header, Refused, read_header
+from edge_sdk.wire.suite import Suite
+from edge_sdk.wire.topics import LIVE, device_of
+from edge_sdk.wire.touchpoint import BY_CODE, CODES, Touchpoint
+
+# A visit that is told later than this is history: the customer may be anywhere.
+FRESH_MS = 30_000
+
+_VISITS = frozenset({CODES["visit.enter"], CODES["visit.dwell"]})
+_NOTABLE = _VISITS | OUTCOME_CODES.keys()
+_code = attrgetter("code")
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where touchpoints come from, and when. `device` is None where they came over HTTP."""
+
+    site: str
+    device: int | None
+    epoch: int
+    seq: int
+    received_ms: int
+    offset: Offset = NO_OFFSET
+
+
+class Intake:
+    """The state of one tenant, and what each message does to it.
+
+    `handle_key`: 16 random bytes; people are shown under handles that only this start can relate.
+    """
+
+    def __init__(self, tenant: str, suite: Suite, rules: Sequence[Rule], handle_key: bytes) -> None:
+        self.people = People()
+        self.receivers: dict[int, Receiver] = {}
+        self.devices: dict[int, Device] = {}
+        self.shows: dict[tuple[str, str, str], Device] = {}
+        self.outstanding = Outstanding()
+        self.next_log_id = 1
+        self.counted: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.without_key = 0
+        self.last_seen_ms: dict[int, int] = {}
+        self._tenant = tenant
+        self._suite = suite
+        self._rules = rules
+        self._handle_key = handle_key
+
+    # What comes in
+
+    def enrolled(self, turn: Turn, devices: Sequence[Device]) -> None:
+        """The registry as it is now: new devices, devices enrolled anew, and revoked ones."""
+        self.devices = {device.number: device for device in devices}
+        self.without_key = 0
+        self.shows = shows(devices)
+        for device in devices:
+            receiver = self.receivers.get(device.number)
+            if receiver is None or receiver.generation != device.generation:
+                if device.root_key is not None:
+                    self.receivers[device.number] = self._adopted(device, receiver)
+                    turn.changed.add(device.number)
+                elif not device.revoked:
+                    self.without_key += 1
+            elif device.revoked and not receiver.revoked:
+                receiver.revoke()
+                turn.changed.add(device.number)
+            if device.root_key is not None:
+                turn.adopted.append((device.number, device.generation))
+
+    def _adopted(self, device: Device, old: Receiver | None) -> Receiver:
+        receiver = Receiver(
+            self._suite,
+            device.number,
+            generation=device.generation,
+            next_epoch=0,
+            chain_key=device.root_key or b"",
+        )
+        receiver.moved = True
+        if old is not None:
+            receiver.old_ear = old.ear or old.old_ear
+            receiver.touched = old.touched | old.holdings.keys()
+        return receiver
+
+    def message(self, turn: Turn, arrival: Arrival, now_s: float) -> None:
+        """One message up. What is refused changes nothing but counters."""
+        header: Header | None = None
+        try:
+            header = read_header(arrival.payload, UP_KINDS)
+            if device_of(arrival.topic) != header.device:
+                raise Refused("topic")
+            receiver = self.receivers.get(header.device)
+            if receiver is None:
+                raise Refused("unknown_device")
+            opened = receiver.read(header, arrival.payload, now_s)
+            if opened is None:
+                self.counted["duplicates"] += 1
+            else:
+                self._take(turn, arrival, receiver, opened)
+        except Refused as refused:
+            self._refuse(turn, header, refused)
+            return
+        self.last_seen_ms[header.device] = arrival.received_ms
+        turn.acks.setdefault(header.device, []).append((header.epoch, header.seq))
+
+    def body(self, turn: Turn, collected: Collected, is_collected: Callable[[bytes], bool]) -> bool:
+        """One body of POST /collect; whether it had been collected before."""
+        if collected.key in turn.writes.collected or is_collected(collected.key):
+            self.counted["collect.duplicates"] += 1
+            return True
+        turn.writes.collected[collected.key] = self.next_log_id
+        origin = _Origin(collected.site, None, 0, 0, collected.received_ms)
+        self._log(turn, origin, collected.kind, collected.plaintext)
+        self._count(collected.touchpoints)
+        self.people.apply(collected.touchpoints, 0)
+        return False
+
+    def finish(self, turn: Turn) -> None:
+        """Add the key and cursor state that changed; the last step before the commit."""
+        for number in turn.changed:
+            receiver = self.receivers[number]
+            if receiver.moved:
+                turn.writes.devices[number] = device_row(receiver)
+                receiver.moved = False
+            for epoch in receiver.touched:
+                turn.writes.epochs[number, epoch] = epoch_row(receiver, epoch)
+            receiver.touched.clear()
+
+    def newest_epoch(self, device: int) -> int:
+        """The newest epoch that a device has begun."""
+        return self.receivers[device].next_epoch - 1
+
+    # One authentic message
+
+    def _take(self, turn: Turn, arrival: Arrival, receiver: Receiver, opened: Opened) -> None:
+        header = opened.header
+        site = self.devices[receiver.device].site
+        origin = _Origin(site, receiver.device, header.epoch, header.seq, arrival.received_ms)
+        try:
+            if (header.kind == HELLO) != (header.seq == 0):
+                raise ControlError("a hello is message 0 of its epoch, and nothing else is")
+            if header.kind == HELLO:
+                self._hello(turn, origin, receiver, opened)
+            elif header.kind == NOTICE:
+                gaps = receiver.give_up(opened, decode_notice(opened.plaintext))
+                self.counted["notices"] += 1
+                self._gaps(turn, origin, gaps)
+            else:
+                is_live = arrival.token[0] == LIVE
+                self._batch(turn, origin, receiver, opened, is_live)
+        except (BatchError, ControlError):
+            self._malformed(turn, origin, receiver, opened)
+        turn.changed.add(receiver.device)
+
+    def _hello(self, turn: Turn, origin: _Origin, receiver: Receiver, opened: Opened) -> None:
+        hello = decode_hello(opened.plaintext)
+        if opened.header.epoch < receiver.next_epoch:
+            receiver.hold(opened)  # late: a newer one has said more
+        elif receiver.has_room(opened, hello):
+            self._begin(turn, origin, receiver, opened, hello)
+        else:
+            raise ControlError("a hello lists older epochs, and not too many of them")
+        self.counted["hellos"] += 1
+
+    def _begin(
+        self,
+        turn: Turn,
+        origin: _Origin,
+        receiver: Receiver,
+        opened: Opened,
+        hello: Hello | None,
+    ) -> None:
+        self._gaps(turn, origin, receiver.begin(opened, hello))
+        turn.started.add(receiver.device)
+
+    def _malformed(self, turn: Turn, origin: _Origin, receiver: Receiver, opened: Opened) -> None:
+        """Held, so that it does not come for ever; set aside; and its sender is told."""
+        header = opened.header
+        if header.epoch < receiver.next_epoch:
+            receiver.hold(opened)
+        else:
+            self._begin(turn, origin, receiver, opened, None)
+        aside = (receiver.device, header.epoch, header.seq, opened.plaintext)
+        turn.writes.set_aside.append(aside)
+        self._gaps(turn, origin, [(header.epoch, header.seq, header.seq, 1, MALFORMED)])
+        self._refuse(turn, header, Refused("malformed"))
+
+    def _gaps(self, turn: Turn, origin: _Origin, gaps: Sequence[GapRange]) -> None:
+        """What will never come is a fact as well."""
+        if gaps:
+            self._log(turn, origin, GAPS, encode_notice(list(gaps)))
+        for _, _, _, missing, reason in gaps:
+            name = GAP_REASONS[reason] if reason < len(GAP_REASONS) else f"reason_{reason}"
+            self.counted[f"gaps.{name}"] += missing
+            fields = {"device": f"{origin.device:08x}", "batches": missing, "reason": name}
+            turn.events.append(Event("gap", {"site": origin.site, **fields}))
+
+    def _batch(
+        self, turn: Turn, origin: _Origin, receiver: Receiver, opened: Opened, is_live: bool
+    ) -> None:
+        header = opened.header
+        touchpoints = decode(header.kind, opened.plaintext)
+        receiver.hold(opened)
+        newest = newest_ms(touchpoints)
+        holding = receiver.holdings[header.epoch]
+        if is_live:
+            holding.sample(origin.received_ms - newest)
+        samples = (holding.clock_ms, receiver.holdings[receiver.next_epoch - 1].clock_ms)
+        origin = replace(origin, offset=estimate(samples, newest, origin.received_ms))
+        self._log(turn, origin, header.kind, opened.plaintext)
+        self.counted["batches"] += 1
+        codes = self._count(touchpoints)
+        self.counted["touchpoints.from_devices"] += len(touchpoints)
+        self.people.apply(touchpoints, origin.offset.ms)
+        if not codes.keys().isdisjoint(_NOTABLE):
+            self._note(turn, origin, touchpoints)
+
+    # What follows from touchpoints
+
+    def _note(self, turn: Turn, origin: _Origin, touchpoints: Sequence[Touchpoint]) -> None:
+        for index, touchpoint in enumerate(touchpoints):
+            if touchpoint.code in _VISITS:
+                self._visit(turn, origin, index, touchpoint)
+            elif touchpoint.code in OUTCOME_CODES:
+                self._outcome(turn, origin, touchpoint)
+
+    def _outcome(self, turn: Turn, origin: _Origin, touchpoint: Touchpoint) -> None:
+        prompt, offer, _ = touchpoint.values
+        outcome = OUTCOME_CODES[touchpoint.code]
+        row = self.outstanding.settle(prompt, origin.device, outcome)
+        if row is not None:
+            turn.writes.prompts[row.id] = row
+        fields = {"prompt": str(prompt), "offer": (offer or "")[:64], "outcome": outcome}
+        device = f"{origin.device:08x}"
+        turn.events.append(Event("outcome", {"site": origin.site, "device": device, **fields}))
+
+    def _visit(self, turn: Turn, origin: _Origin, index: int, touchpoint: Touchpoint) -> None:
+        at_ms = (touchpoint.at_ms or 0) + origin.offset.ms
+        if not origin.offset.sure or origin.received_ms - at_ms > FRESH_MS:
+            self.counted["decisions.too_late"] += 1
+            return
+        visitor, zone = touchpoint.get("visitor"), touchpoint.get("zone") or ""
+        subject = self.people.identity.subject_of(visitor, at_ms)
+        profile = self.people.profile_of(subject) if subject else None
+        situation = Situation(origin.site, zone, origin.received_ms, profile, self.shows)
+        decision = decide(self._rules, situation)
+        for _, clause in decision.failed:
+            self.counted[f"decisions.failed.{clause}"] += 1
+        place = {"site": origin.site, "zone": zone, "person": self._handle(subject)}
+        if touchpoint.code == CODES["visit.enter"]:
+            turn.events.append(Event("visit", {**place, "known": profile is not None}))
+        told = {**place, "failed": dict(decision.failed)}
+        if decision.rule is None or decision.device is None:
+            turn.events.append(Event("no_prompt", told))
+            return
+        prompt = prompt_of(decision.rule, self._prompt_id(origin, index, decision.rule.offer))
+        row = row_of(prompt, decision.device.number, origin.received_ms)
+        offered = Offered(row.id, visitor, prompt.offer, origin.received_ms, row.device)
+        self._log(turn, origin, DECISION, offered.pack())
+        self.people.apply_offered(offered)
+        self.counted["decisions.prompt"] += 1
+        turn.writes.prompts[row.id] = row
+        turn.prompts.append(row)
+        shown = {"offer": prompt.offer, "prompt": str(row.id), "device": f"{row.device:08x}"}
+        turn.events.append(Event("prompt", {**told, **shown, "why": list(prompt.why)}))
+
+    # Keeping the books
+
+    def _prompt_id(self, origin: _Origin, index: int, offer: str) -> int:
+        batch = (origin.epoch, origin.seq)
+        return prompt_id(self._tenant, origin.device or 0, batch, index, offer)
+
+    def _log(self, turn: Turn, origin: _Origin, kind: int, body: bytes) -> None:
+        row = LogRow(
+            self.next_log_id,
+            origin.site,
+            origin.device,
+            origin.epoch,
+            origin.seq,
+            kind,
+            origin.received_ms,
+            origin.offset.ms,
+            body,
+        )
+        turn.writes.log.append(row)
+        self.next_log_id += 1
+
+    def _count(self, touchpoints: Sequence[Touchpoint]) -> Counter[int]:
+        codes = Counter(map(_code, touchpoints))
+        self.counted["touchpoints"] += len(touchpoints)
+        for code, number in codes.items():
+            name = BY_CODE[code][1] if code in BY_CODE else "unknown"
+            self.counted[f"touchpoints.{name}"] += number
+        return codes
+
+    def _refuse(self, turn: Turn, header: Header | None, refused: Refused) -> None:
+        self.refused[refused.reason] += 1
+        fields: dict[str, object] = {"reason": refused.reason}
+        receiver = self.receivers.get(header.device) if header else None
+        if header is not None and receiver is not None:
+            fields["device"] = f"{header.device:08x}"
+            ear = refused.ear if isinstance(refused, NoHello) else receiver.ear_of(header)
+            if ear is not None and refused.reason in REFUSAL_CODES:
+                told = turn.refusals.setdefault((header.device, ear), [])
+                told.append((header.epoch, header.seq, refused.reason))
+        turn.events.append(Event("refused", fields))
+
+    def _handle(self, subject: str | None) -> str | None:
+        """A short name for a person, of this start only."""
+        if subject is None:
+            return None
+        return hmac.digest(self._handle_key, subject.encode(), hashlib.sha256)[:4].hex()

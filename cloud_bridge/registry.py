@@ -1,0 +1,152 @@
+"""Who may be a device: a small file of its own, written by the command line, watched by the bridge.
+
+It is apart from the store so that devices are enrolled and revoked while the bridge owns the
+store. A root key stays here until the bridge has taken it over.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cloud_bridge.errors import BridgeError
+from cloud_bridge.sqlite_store import create_private
+from edge_sdk.adapters.sqlite import (
+    Connection,
+    OpenConnection,
+    open_connection,
+    transaction,
+    translated,
+)
+from edge_sdk.errors import ConfigError
+from edge_sdk.wire.enrolment import SECRET_BYTES, Enrolment
+from edge_sdk.wire.keys import root_key
+from edge_sdk.wire.suite import Suite
+from edge_sdk.wire.topics import is_tenant
+
+FILE_NAME = "devices.sqlite"
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS devices (
+        number INTEGER PRIMARY KEY, site TEXT NOT NULL, name TEXT NOT NULL,
+        surface TEXT NOT NULL, zone TEXT NOT NULL, generation INTEGER NOT NULL,
+        revoked INTEGER NOT NULL, root_key BLOB, UNIQUE (site, name))""",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """An enrolled device: where it stands and what it can show. Empty surface: nothing."""
+
+    number: int
+    site: str
+    name: str
+    surface: str
+    zone: str
+    generation: int
+    revoked: bool
+    root_key: bytes | None = field(repr=False)
+
+
+class Registry:
+    """`open`, then anything, then `close`; several processes may at once.
+
+    Every method may raise StorageError.
+    """
+
+    def __init__(self, home: Path, open_database: OpenConnection = open_connection) -> None:
+        self.path = home / FILE_NAME
+        self.tenant = ""
+        self._open_database = open_database
+        self._database: Connection | None = None
+
+    def open(self, tenant: str | None = None) -> None:
+        """Open, and create it if need be. Raises ConfigError: another tenant's, or none is told."""
+        if tenant is not None and not is_tenant(tenant):
+            raise ConfigError("a tenant's name is 1 to 32 of a-z, 0-9, hyphen, underscore, stop")
+        if tenant is None and not self.path.exists():
+            raise ConfigError(f"{self.path.parent}: the first command needs --tenant")
+        create_private(self.path)
+        with translated(self.path):
+            database = self._database = self._open_database(self.path)
+            for pragma in ("busy_timeout = 5000", "synchronous = FULL", "secure_delete = ON"):
+                database.execute(f"PRAGMA {pragma}")
+        with transaction(database, self.path):
+            for statement in _SCHEMA:
+                database.execute(statement)
+            if tenant is not None:
+                database.execute("INSERT OR IGNORE INTO meta VALUES ('tenant', ?)", (tenant,))
+        self.tenant = dict(self._select("SELECT name, value FROM meta"))["tenant"]
+        if tenant not in (None, self.tenant):
+            raise ConfigError(f"{self.path}: belongs to tenant {self.tenant}, not to {tenant}")
+
+    def close(self) -> None:
+        """Give the file up."""
+        database, self._database = self._database, None
+        if database is not None:
+            with translated(self.path):
+                database.close()
+
+    def version(self) -> int:
+        """A number that changes when another process has changed something."""
+        number: int = self._select("PRAGMA data_version")[0][0]
+        return number
+
+    def devices(self) -> list[Device]:
+        """All devices, by number."""
+        columns = "number, site, name, surface, zone, generation, revoked, root_key"
+        return [
+            Device(*row)
+            for row in self._select(f"SELECT {columns} FROM devices ORDER BY number")  # noqa: S608
+        ]
+
+    def enrol(self, suite: Suite, site: str, name: str, surface: str, zone: str) -> Enrolment:
+        """Make a device one of ours, or anew one that was; what it must be told, once.
+
+        Raises BridgeError for names that cannot be.
+        """
+        for word, what in ((site, "site"), (name, "name"), (surface, "surface"), (zone, "zone")):
+            required = what in ("site", "name")
+            if not required <= len(word) <= 64 or not word.isprintable():
+                raise BridgeError(f"a device's {what} is 1 to 64 printable characters")
+        secret = secrets.token_bytes(SECRET_BYTES)
+        key = root_key(suite, self.tenant, site, secret)
+        with transaction(self._connection(), self.path):
+            known = self._select(
+                "SELECT number, generation FROM devices WHERE site = ? AND name = ?", (site, name)
+            )
+            if known:
+                number, generation = known[0][0], (known[0][1] + 1) % 256
+            else:
+                number = self._select("SELECT coalesce(max(number), 0) + 1 FROM devices")[0][0]
+                generation = 0
+            self._connection().execute(
+                "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
+                (number, site, name, surface, zone, generation, key),
+            )
+        return Enrolment(self.tenant, site, number, generation, secret)
+
+    def revoke(self, number: int) -> None:
+        """Take nothing more from a device. Raises BridgeError where there is none."""
+        if not any(device.number == number for device in self.devices()):
+            raise BridgeError(f"no device {number:08x} is enrolled")
+        with transaction(self._connection(), self.path):
+            sql = "UPDATE devices SET revoked = 1, root_key = NULL WHERE number = ?"
+            self._connection().execute(sql, (number,))
+
+    def forget_keys(self, taken: Sequence[tuple[int, int]]) -> None:
+        """Forget the root keys of these (number, generation): the store holds what follows."""
+        with transaction(self._connection(), self.path):
+            sql = "UPDATE devices SET root_key = NULL WHERE number = ? AND generation = ?"
+            self._connection().executemany(sql, taken)
+
+    def _select(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        with translated(self.path):
+            return list(self._connection().execute(sql, parameters))
+
+    def _connection(self) -> Connection:
+        if self._database is None:
+            raise RuntimeError("the registry is not open")
+        return self._database

@@ -1,0 +1,127 @@
+"""The bridge's two connections to the broker: each lane comes by its own, answers leave by live.
+
+A message is released to the broker after its commit, so a stalled bridge fills the broker's window
+and then gets nothing more. What the broker thinks never matters for delivery.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Self
+
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from cloud_bridge.broker import OwnBroker
+from cloud_bridge.clock import Clock
+from cloud_bridge.ingest import Outcome
+from cloud_bridge.turn import Arrival
+from edge_sdk.adapters.paho_link import PahoLink
+from edge_sdk.wire.topics import BULK, LIVE, every_device
+
+log = logging.getLogger(__name__)
+
+MAX_RETRY_S = 5.0
+
+
+class Lane:
+    """One connection and what it hears (`paho_link.Listener`)."""
+
+    def __init__(self, name: str, clock: Clock, offer: Callable[[Arrival], bool]) -> None:
+        self.name = name
+        self.link: PahoLink | None = None
+        self.up = asyncio.Event()
+        self.connection = 0
+        self.counted: Counter[str] = Counter()
+        self._clock = clock
+        self._offer = offer
+        self._told = ""
+
+    def link_up(self, _window: int) -> None:
+        """Tell Listener's."""
+        self.connection += 1
+        self._told = ""
+        self.up.set()
+        log.info("%s lane: connected", self.name)
+
+    def link_down(self, why: str) -> None:
+        """Tell Listener's."""
+        self.up.clear()
+        if why != self._told:
+            log.warning("%s lane: %s", self.name, why)
+            self._told = why
+
+    def received(self, topic: str, payload: bytes, mid: int) -> None:
+        """Tell Listener's."""
+        token = (self.name, self.connection, mid)
+        if not self._offer(Arrival(topic, payload, self._clock.wall_ms(), token)):
+            self.counted["dropped.queue_full"] += 1
+            self.release(self.connection, mid)
+
+    def settled(self, _mid: int, refusal: str | None) -> None:
+        """Tell Listener's."""
+        if refusal is not None:
+            self.counted["refused_by_broker"] += 1
+
+    def release(self, connection: int, mid: int) -> None:
+        """The broker may forget a message, unless it came by an earlier connection."""
+        if self.link is not None and connection == self.connection:
+            self.link.release(mid)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send it, or count that it could not be sent: it is made again when it matters."""
+        if self.link is None or self.link.publish(topic, payload) is None:
+            self.counted["unsent"] += 1
+
+
+class Subscriber:
+    """`async with Subscriber(...)`; `follow` does on the event loop what a commit allows."""
+
+    def __init__(
+        self, broker: OwnBroker, tenant: str, clock: Clock, offer: Callable[[Arrival], bool]
+    ) -> None:
+        self._broker = broker
+        self.lanes = {name: Lane(name, clock, offer) for name in (LIVE, BULK)}
+        self._tenant = tenant
+        self._links = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        start = secrets.token_hex(4)
+        for name, lane in self.lanes.items():
+            client = f"bridge-{self._tenant}-{name}-{start}"
+            topics = (every_device(self._tenant, name),)
+            link = PahoLink(self._broker.address, client, lane, topics, max_delay_s=MAX_RETRY_S)
+            if not self._broker.speaks_v5:
+                link.protocol = MQTTProtocolVersion.MQTTv311  # or it would find out, and be late
+            lane.link = await self._links.enter_async_context(link)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._links.aclose()
+
+    def follow(self, outcome: Outcome) -> None:
+        """Send what a commit allows to be said, and release what it holds."""
+        for topic, payload in outcome.messages:
+            self.lanes[LIVE].publish(topic, payload)
+        for name, connection, mid in outcome.tokens:
+            self.lanes[name].release(connection, mid)
+
+    async def connected(self) -> None:
+        """Wait until both lanes hear."""
+        for lane in self.lanes.values():
+            await lane.up.wait()
+
+    def health(self) -> dict[str, object]:
+        """Where the broker is, by which protocol, and whether both lanes hear."""
+        links = [lane.link for lane in self.lanes.values() if lane.link is not None]
+        counted: Counter[str] = Counter()
+        for lane in self.lanes.values():
+            counted.update(lane.counted)
+        return {
+            "url": str(self._broker.address),
+            "connected": bool(links) and all(link.connected for link in links),
+            "protocol": links[0].protocol.name if links else None,
+            **counted,
+        }

@@ -1,0 +1,65 @@
+"""What one micro-batch takes in, what it writes, and what may follow once that is durable."""
+
+from dataclasses import dataclass, field
+
+from cloud_bridge.receiving import Ear
+from cloud_bridge.store import PromptRow, Writes
+from edge_sdk.wire.touchpoint import Touchpoint
+
+# Where a message came from, for the subscriber to release: lane, connection, message id.
+Token = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One message as the broker delivered it."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    received_ms: int
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """One body of POST /collect: touchpoints, and their plaintext of form `kind`.
+
+    Bodies with one `key` are one and the same.
+    """
+
+    key: bytes
+    site: str
+    received_ms: int
+    kind: int
+    plaintext: bytes = field(repr=False)
+    touchpoints: list[Touchpoint] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth watching, in JSON's types; it names nobody."""
+
+    kind: str
+    fields: dict[str, object]
+
+
+@dataclass(slots=True)
+class Turn:
+    """A micro-batch. Only `writes` happens at once; all the rest waits for the commit.
+
+    changed   devices of which something must be stored
+    acks      device -> (epoch, seq) to acknowledge
+    refusals  (device, where it hears us) -> (epoch, seq, reason)
+    prompts   new ones, to dispatch
+    started   devices whose hello opened an epoch
+    adopted   (device, generation) whose root keys have been taken over
+    """
+
+    writes: Writes = field(default_factory=Writes)
+    changed: set[int] = field(default_factory=set)
+    acks: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    refusals: dict[tuple[int, Ear], list[tuple[int, int, str]]] = field(default_factory=dict)
+    prompts: list[PromptRow] = field(default_factory=list)
+    started: set[int] = field(default_factory=set)
+    adopted: list[tuple[int, int]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
