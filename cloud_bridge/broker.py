@@ -9,7 +9,6 @@ import logging
 import shutil
 import socket
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -76,19 +75,15 @@ class Mosquitto:
 
     speaks_v5 = True
 
-    def __init__(self, program: str, port: int) -> None:
+    def __init__(self, program: str, port: int, home: Path) -> None:
         self.address = Broker(HOST, port)
         self._program = program
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._config = home / "mosquitto.conf"
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="cloud-bridge-")
-        config = Path(self._folder.name) / "mosquitto.conf"
-        config.write_text(_MOSQUITTO.format(port=self.address.port))
-        # Run as root, it becomes another user, who must be able to read this.
-        config.parent.chmod(0o755)
-        self._task = asyncio.create_task(self._keep_up(config), name="mosquitto")
+        self._config.write_text(_MOSQUITTO.format(port=self.address.port))
+        self._task = asyncio.create_task(self._keep_up(), name="mosquitto")
         try:
             await _answers(self.address)
         except BaseException:
@@ -100,15 +95,14 @@ class Mosquitto:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._folder is not None:
-            self._folder.cleanup()
 
-    async def _keep_up(self, config: Path) -> None:
+    async def _keep_up(self) -> None:
         while True:
             child = await asyncio.create_subprocess_exec(
                 "/bin/sh",
-                *("-c", _WATCHED, self._program, str(config)),
+                *("-c", _WATCHED, self._program, str(self._config)),
                 stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
                 start_new_session=True,  # a Ctrl-C is for the bridge, which then ends it
             )
             try:
@@ -143,9 +137,10 @@ class Embedded:
         await self._broker.shutdown()
 
 
-def choose(wish: str, port: int) -> OwnBroker:
+def choose(wish: str, port: int, home: Path) -> OwnBroker:
     """The broker for "auto", "embedded", "mosquitto" or an address; port 0: any free one.
 
+    `home` is a folder for mosquitto's configuration.
     Raises ConfigError.
     """
     if "://" in wish:
@@ -156,7 +151,9 @@ def choose(wish: str, port: int) -> OwnBroker:
     if wish == "mosquitto" and program is None:
         raise ConfigError("mosquitto is not installed; --broker embedded needs nothing")
     port = port or _free_port()
-    return Embedded(port) if wish == "embedded" or program is None else Mosquitto(program, port)
+    if wish == "embedded" or program is None:
+        return Embedded(port)
+    return Mosquitto(program, port, home)
 
 
 def _free_port() -> int:

@@ -8,12 +8,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from cloud_bridge import logs
 from cloud_bridge.config import Config, host_and_port
-from cloud_bridge.factory import Bridge
 from cloud_bridge.registry import Registry
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.errors import ConfigError, EdgeError
@@ -47,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command == "run":
             return _run(args)
-        with _registry(args) as registry:
+        with Registry(args.data).opened(getattr(args, "tenant", None)) as registry:
             return _COMMANDS[args.command](registry, args)
     except EdgeError as error:
         print(f"cloud-bridge: {error}", file=sys.stderr)
@@ -124,16 +122,6 @@ def _device(text: str) -> int:
     return number
 
 
-@contextlib.contextmanager
-def _registry(args: argparse.Namespace) -> Iterator[Registry]:
-    registry = Registry(args.data)
-    try:
-        registry.open(getattr(args, "tenant", None))
-        yield registry
-    finally:
-        registry.close()
-
-
 def _enrol(registry: Registry, args: argparse.Namespace) -> int:
     enrolment = registry.enrol(AesCcm(), args.site, args.name, args.surface, args.zone)
     print(to_token(enrolment))
@@ -168,6 +156,8 @@ def _run(args: argparse.Namespace) -> int:
 
 
 async def _serve(config: Config, ready_json: bool) -> int:
+    from cloud_bridge.factory import Bridge  # noqa: PLC0415  a second that only `run` is worth
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

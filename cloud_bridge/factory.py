@@ -11,7 +11,7 @@ from typing import Self
 
 import uvicorn
 
-from cloud_bridge import restoring, rules
+from cloud_bridge import rules
 from cloud_bridge.broker import choose
 from cloud_bridge.clock import Clock, SystemClock
 from cloud_bridge.config import Config
@@ -21,17 +21,18 @@ from cloud_bridge.feed import Feed
 from cloud_bridge.ingest import Ingest, Outcome
 from cloud_bridge.intake import Intake
 from cloud_bridge.registry import Registry
-from cloud_bridge.rules import Rule
 from cloud_bridge.sqlite_store import SqliteStore
-from cloud_bridge.store import Store
 from cloud_bridge.subscriber import Subscriber
 from cloud_bridge.web import Ports, create_app
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.sqlite import OpenConnection, open_connection
+from edge_sdk.wire.enrolment import to_token
 from edge_sdk.wire.keys import INCARNATION_BYTES
 from edge_sdk.wire.suite import Suite
 
 log = logging.getLogger(__name__)
+
+__all__ = ["Bridge", "Config"]
 
 MAX_REQUESTS = 1000
 
@@ -77,6 +78,11 @@ class Bridge:
         if self._over is not None:
             await asyncio.shield(self._over)
 
+    def enrol(self, site: str, name: str, surface: str = "", zone: str = "") -> str:
+        """Make a device the tenant's, as `cloud-bridge enrol` does; the token that it needs."""
+        with Registry(self.config.data).opened() as registry:
+            return to_token(registry.enrol(self._suite, site, name, surface, zone))
+
     async def connected(self) -> None:
         """Until both lanes hear the broker."""
         await self.subscriber.connected()
@@ -85,13 +91,17 @@ class Bridge:
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
         chosen = rules.load(self.config.rules) if self.config.rules else rules.load()
+        broker = choose(self.config.broker, self.config.broker_port, self.config.data)
+        listener = _listener(self.config.http_host, self.config.http_port)
+        self._parts.callback(listener.close)
         registry = Registry(self.config.data)
         self._parts.callback(registry.close)
         registry.open(self.config.tenant)
         store = SqliteStore(self.config.data, self._open_database)
         self._parts.callback(store.close)
         store.open(registry.tenant)
-        intake = await asyncio.to_thread(self._restored, registry.tenant, store, chosen)
+        intake = Intake(registry.tenant, self._suite, chosen, secrets.token_bytes(16))
+        await asyncio.to_thread(intake.restore, store, self._clock)
         incarnation = secrets.token_bytes(INCARNATION_BYTES)
         downlink = Downlink(self._suite, registry.tenant, incarnation)
 
@@ -106,14 +116,13 @@ class Bridge:
             clock=self._clock,
             deliver=deliver,
         )
-        broker = choose(self.config.broker, self.config.broker_port)
         await self._parts.enter_async_context(broker)
         self.broker_url = str(broker.address)
         self.subscriber = Subscriber(broker, registry.tenant, self._clock, self.ingest.offer)
         await self._parts.enter_async_context(self.subscriber)
         self.ingest.start()
         self._parts.push_async_callback(asyncio.to_thread, self.ingest.stop)
-        await self._serve()
+        await self._serve(listener)
         log.info(
             "bridge of tenant %s: http %s, broker %s",
             registry.tenant,
@@ -121,17 +130,7 @@ class Bridge:
             self.broker_url,
         )
 
-    def _restored(self, tenant: str, store: Store, chosen: tuple[Rule, ...]) -> Intake:
-        intake = Intake(tenant, self._suite, chosen, secrets.token_bytes(16))
-        intake.receivers = restoring.receivers(self._suite, store.devices(), store.epochs())
-        intake.next_log_id = restoring.replay(intake.people, store.log())
-        now_ms, now_s = self._clock.wall_ms(), self._clock.steady_s()
-        for row in store.prompts():
-            life_ms = min(row.expires_ms - now_ms, row.expires_ms - row.created_ms)
-            intake.outstanding.add(row, life_ms, now_s)
-        return intake
-
-    async def _serve(self) -> None:
+    async def _serve(self, listener: socket.socket) -> None:
         ports = Ports(self._clock, self.ingest.collect, self.health, self.feed)
         server = _Server(
             uvicorn.Config(
@@ -143,7 +142,6 @@ class Bridge:
                 limit_concurrency=MAX_REQUESTS,
             )
         )
-        listener = _listener(self.config.http_host, self.config.http_port)
         host, port = listener.getsockname()[:2]
         self.http_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         task = asyncio.create_task(server.serve([listener]), name="http")
@@ -152,7 +150,6 @@ class Bridge:
             self.feed.close()
             server.should_exit = True
             await asyncio.gather(task, return_exceptions=True)
-            listener.close()
 
         self._parts.push_async_callback(stop)
         while not server.started:

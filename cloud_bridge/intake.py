@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from cloud_bridge.clock import NO_OFFSET, Offset, estimate
+from cloud_bridge import restoring
+from cloud_bridge.clock import NO_OFFSET, Clock, Offset, estimate
 from cloud_bridge.decision import Situation, decide, prompt_id, prompt_of, shows
 from cloud_bridge.decode import decode, newest_ms
 from cloud_bridge.dispatch import Outstanding, row_of
 from cloud_bridge.people import OUTCOME_CODES, Offered, People
 from cloud_bridge.receiving import GAP_REASONS, MALFORMED, GapRange, NoHello, Opened, Receiver
 from cloud_bridge.registry import Device
-from cloud_bridge.restoring import device_row, epoch_row
 from cloud_bridge.rules import Rule
-from cloud_bridge.store import DECISION, GAPS, LogRow
+from cloud_bridge.store import DECISION, GAPS, LogRow, Store
 from cloud_bridge.turn import Arrival, Collected, Event, Turn
 from edge_sdk.wire.batch import BatchError
 from edge_sdk.wire.control import (
@@ -77,6 +77,15 @@ class Intake:
         self._suite = suite
         self._rules = rules
         self._handle_key = handle_key
+
+    def restore(self, store: Store, clock: Clock) -> None:
+        """Bring a new intake to where the stored one was. Raises StorageError."""
+        self.receivers = restoring.receivers(self._suite, store.devices(), store.epochs())
+        self.next_log_id = restoring.replay(self.people, store.log())
+        now_ms, now_s = clock.wall_ms(), clock.steady_s()
+        for row in store.prompts():
+            life_ms = min(row.expires_ms - now_ms, row.expires_ms - row.created_ms)
+            self.outstanding.add(row, life_ms, now_s)
 
     # What comes in
 
@@ -151,10 +160,10 @@ class Intake:
         for number in turn.changed:
             receiver = self.receivers[number]
             if receiver.moved:
-                turn.writes.devices[number] = device_row(receiver)
+                turn.writes.devices[number] = restoring.device_row(receiver)
                 receiver.moved = False
             for epoch in receiver.touched:
-                turn.writes.epochs[number, epoch] = epoch_row(receiver, epoch)
+                turn.writes.epochs[number, epoch] = restoring.epoch_row(receiver, epoch)
             receiver.touched.clear()
 
     def newest_epoch(self, device: int) -> int:

@@ -5,10 +5,11 @@ store. A root key stays here until the bridge has taken it over.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cloud_bridge.errors import BridgeError
 from cloud_bridge.sqlite_store import create_private
@@ -81,6 +82,15 @@ class Registry:
         self.tenant = dict(self._select("SELECT name, value FROM meta"))["tenant"]
         if tenant not in (None, self.tenant):
             raise ConfigError(f"{self.path}: belongs to tenant {self.tenant}, not to {tenant}")
+
+    @contextmanager
+    def opened(self, tenant: str | None = None) -> Iterator[Self]:
+        """Open it for a `with` block."""
+        try:
+            self.open(tenant)
+            yield self
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Give the file up."""

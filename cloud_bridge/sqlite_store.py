@@ -66,7 +66,7 @@ def create_private(path: Path) -> None:
 
 
 class SqliteStore:
-    """`open(tenant)`, then the methods of `Store`, then `close`."""
+    """`open(tenant)`, then the methods of `Store`, then `close`, even where `open` has raised."""
 
     def __init__(self, home: Path, open_database: OpenConnection = open_connection) -> None:
         self.path = home / FILE_NAME

@@ -8,7 +8,7 @@ from edge_sdk.wire.suite import Suite
 from edge_sdk.wire.topics import device_of
 
 _WINDOW = 1024
-_RETIRED = 64
+_RETIRED = 4096  # starts of the bridge within one of ours
 
 
 class Downlink:

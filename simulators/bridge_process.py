@@ -63,12 +63,8 @@ class BridgeProcess:
     def enrol(self, site: str, name: str, surface: str = "", zone: str = "") -> str:
         """A device's enrolment token; works before the start as well."""
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        registry = Registry(self.home)
-        registry.open(self._tenant)
-        try:
+        with Registry(self.home).opened(self._tenant) as registry:
             return to_token(registry.enrol(AesCcm(), site, name, surface, zone))
-        finally:
-            registry.close()
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises BridgeFailedError."""

@@ -25,16 +25,20 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import apsw
 
 from edge_sdk.key_slots import LocalFile, SlotFile
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 SECTOR_BYTES = 512
 KEEP_PERCENT = (0, 50, 100)
 
 _LOGS = apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL | apsw.SQLITE_OPEN_WAL
+_Name = str | apsw.URIFilename | None
 _instances = itertools.count()
 
 
@@ -177,7 +181,7 @@ class _RecordingVfs(apsw.VFS):
         self.name = name
         self._disk = disk
 
-    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802  SQLite's name
+    def xOpen(self, name: _Name, flags: list[int]) -> apsw.VFSFile:  # noqa: N802  SQLite's name
         text = name.filename() if isinstance(name, apsw.URIFilename) else name
         path = None if text is None else Path(text)
         if path is None or path.parent != self._disk.home:
@@ -198,13 +202,13 @@ class _RecordingVfs(apsw.VFS):
 class _RecordingFile(apsw.VFSFile):
     """One open file of the directory."""
 
-    def __init__(self, disk: Disk, path: Path, name: Any, flags: list[int]) -> None:
+    def __init__(self, disk: Disk, path: Path, name: _Name, flags: list[int]) -> None:
         super().__init__("", name, flags)
         self.is_new_log = False
         self._journal = disk.journal
         self._name = path.name
 
-    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: "Buffer", offset: int) -> None:  # noqa: N802
         super().xWrite(data, offset)
         self._journal.append(Written(self._name, offset, bytes(data)))
 

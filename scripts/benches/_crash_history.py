@@ -84,7 +84,10 @@ class Subject(Protocol):
 def judge(subject: Subject, history: History, point: int, home: Path) -> Verdict:
     """Let the product recover from what a crash at `point` left in `home`."""
     before, after = history.at(point)
-    found = subject.recover(home, {**before, **after})
+    try:
+        found = subject.recover(home, {**before, **after})
+    except Exception as error:  # noqa: BLE001  a bug that a crash brings out is what is looked for
+        return Verdict(wrong=f"{type(error).__name__}: {error}")
     if found.corrupt:
         return Verdict(corrupt=found.corrupt)
     newest = history.newest_epoch(point)

@@ -6,7 +6,7 @@ datatype, value. One metric a field that has a value; none for the names' birth 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 

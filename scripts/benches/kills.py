@@ -14,7 +14,6 @@ import json
 import os
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,27 +27,14 @@ from benches._audit import keys_used_twice
 from benches._kill_broker import start as start_broker
 from benches._kill_device import DRAIN_S, SHOPPERS
 from benches._report import add_arguments, publish
+from benches._shop import RULES, SCRIPTS, browsed, free_port
 from cloud_bridge.decode import decode
 from cloud_bridge.sqlite_store import SqliteStore
 from cloud_bridge.store import COLUMNS, DEFLATED, ROWS
 from edge_sdk import enrol
 from simulators.bridge_process import BridgeProcess
 
-SCRIPTS = Path(__file__).resolve().parent.parent
 TENANT = "bench"
-RULES = """
-[[rule]]
-offer = "bench"
-category = "coffee"
-within_days = 7
-zone = "coffee"
-purpose = "in_store_prompts"
-surface = "kiosk"
-title = "t"
-body = "b"
-ttl_s = 3600
-cooldown_s = 0
-"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -107,7 +93,7 @@ class Campaign:
         """Enrol, warm up, kill `kills` times, drain."""
         self.folder.mkdir(parents=True, exist_ok=True)
         os.environ["PYTHONPATH"] = str(SCRIPTS)  # where the children find `benches`
-        port = _free_port()
+        port = free_port()
         bridge = self._bridge(port)
         self._make_parts(port, bridge)
         try:
@@ -129,7 +115,7 @@ class Campaign:
             tenant=TENANT,
             broker=f"mqtt://127.0.0.1:{port}",
             rules=rules,
-            http=f"127.0.0.1:{_free_port()}",
+            http=f"127.0.0.1:{free_port()}",
             program=program,
         )
 
@@ -164,7 +150,7 @@ class Campaign:
         bridge.await_http()
         now_ms = int(time.time() * 1000)
         for shopper in range(SHOPPERS):
-            bridge.collect(_browsed(shopper, now_ms))
+            bridge.collect(browsed(shopper, now_ms))
         for part in self.parts.values():
             part.ensure()
 
@@ -229,28 +215,6 @@ class Campaign:
     def keys_used_twice(self) -> int:
         """How many keys sealed two different messages, on either side."""
         return keys_used_twice(sorted(self.folder.glob("*.keys")))
-
-
-def _browsed(shopper: int, now_ms: int) -> dict[str, object]:
-    session, known_as = f"cookie:{shopper:08x}", f"loyalty:{shopper:08x}"
-    return {
-        "site": "web",
-        "session": session,
-        "id": f"bench-{shopper}",
-        "events": [
-            {"type": "page.view", "at_ms": now_ms, "page": "/coffee", "category": "coffee"},
-            {"type": "identify", "known_as": known_as, "method": "login"},
-            {"type": "identify", "seen": f"ble:{shopper:012x}", "known_as": known_as},
-            {"type": "consent", "purpose": "in_store_prompts", "granted": True},
-        ],
-    }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _tell(campaign: Campaign, args: argparse.Namespace) -> int:

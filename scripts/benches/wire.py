@@ -25,7 +25,6 @@ from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.epoch import Epoch, encode
 from edge_sdk.version import AGENT
 from edge_sdk.wire import seal
-from edge_sdk.wire.batch import MAX_PLAINTEXT
 from edge_sdk.wire.control import Hello, encode_ack, encode_hello
 from edge_sdk.wire.enrolment import SECRET_BYTES, Enrolment
 from edge_sdk.wire.keys import INCARNATION_BYTES, Ratchet
@@ -119,8 +118,6 @@ class Line:
         header = seal.read_header(message, seal.UP_KINDS)
         self._ratchet = self._ratchet.at(header.seq)
         plaintext = seal.open_up(self._suite, header, self._ratchet.message_key(), message)
-        if header.kind == seal.DEFLATED:
-            return decode(seal.COLUMNS, inflated(plaintext))
         return decode(header.kind, plaintext)
 
     def acknowledge(self, message: bytes) -> bytes:
@@ -226,11 +223,6 @@ def deflated(data: bytes) -> bytes:
     """As a batch is."""
     squeezer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
     return squeezer.compress(data) + squeezer.flush()
-
-
-def inflated(plaintext: bytes) -> bytes:
-    """Back again, as far as docs/wire.md allows."""
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(plaintext, MAX_PLAINTEXT)
 
 
 def by_type(touchpoints: Sequence[Touchpoint]) -> list[tuple[str, object, str]]:

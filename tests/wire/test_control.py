@@ -121,7 +121,7 @@ near_values = st.recursive(
 
 @pytest.mark.parametrize("decode", CONTROL_DECODERS.values(), ids=CONTROL_DECODERS.keys())
 @given(value=near_values, plaintext=st.binary(max_size=100))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_bytes_are_read_or_refused(decode: Any, value: Any, plaintext: bytes) -> None:
     read_or_refused(ControlError, decode, msgpack.packb(value))
     read_or_refused(ControlError, decode, plaintext)

@@ -32,7 +32,7 @@ def depth(value: Any) -> int:
 
 
 @given(value=values)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_python_and_c_write_the_same_bytes(value: Any) -> None:
     data = msgpack.packb(value)
     assert pack_portably(value) == pack(value) == data
@@ -58,7 +58,7 @@ def test_the_longest_heads(size: int) -> None:
 
 @given(data=st.binary(max_size=60) | values.map(msgpack.packb))
 @example(data=b"\xc1")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_what_we_read_of_any_bytes_is_what_c_reads(data: bytes) -> None:
     try:
         value = unpack(data)
@@ -68,7 +68,7 @@ def test_what_we_read_of_any_bytes_is_what_c_reads(data: bytes) -> None:
 
 
 @given(data=st.binary(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_what_only_c_reads_is_not_of_the_wire(data: bytes) -> None:
     try:
         value = msgpack.unpackb(data, strict_map_key=False)

@@ -1,0 +1,142 @@
+"""A bridge without MQTT and HTTP: a real store, registry and working thread, and a set clock."""
+
+import queue
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from cloud_bridge import rules
+from cloud_bridge.collect import parse
+from cloud_bridge.dispatch import Downlink
+from cloud_bridge.ingest import Ingest, Outcome
+from cloud_bridge.intake import Intake
+from cloud_bridge.registry import Registry
+from cloud_bridge.rules import Rule
+from cloud_bridge.sqlite_store import SqliteStore
+from cloud_bridge.turn import Arrival, Event
+from edge_sdk.adapters.sqlite import OpenConnection, open_connection
+from edge_sdk.wire.seal import Refused
+from edge_sdk.wire.topics import LIVE, device_of
+from tests.cloud_bridge.little_device import START_MS, SUITE, LittleDevice
+
+TENANT = "acme"
+WAIT_S = 30.0
+
+
+class SetClock:
+    """Stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def wall_ms(self) -> int:
+        return self.ms
+
+    def steady_s(self) -> float:
+        return self.ms / 1000
+
+
+class Rig:
+    """`with Rig(home) as rig`: everything that the commits allowed is in `heard` and `events`."""
+
+    def __init__(
+        self,
+        home: Path,
+        chosen: Sequence[Rule] | None = None,
+        open_database: OpenConnection = open_connection,
+        clock: SetClock | None = None,
+    ) -> None:
+        self.clock = clock or SetClock()
+        self.events: list[Event] = []
+        self.devices: dict[int, LittleDevice] = {}
+        self.heard: dict[int, list[tuple[str, Any]]] = {}
+        self.registry = Registry(home)
+        self.store = SqliteStore(home, open_database)
+        self.intake = Intake(
+            TENANT, SUITE, rules.load() if chosen is None else chosen, b"handles of this "
+        )
+        self._incarnation = len(list(home.glob("start-*"))).to_bytes(8, "big")
+        self._start = home / f"start-{self._incarnation.hex()}"
+        self._outcomes: queue.Queue[Outcome] = queue.Queue()
+        self._mid = 0
+
+    def __enter__(self) -> Self:
+        self.registry.open(TENANT)
+        self.store.open(TENANT)
+        self._start.touch()
+        self.intake.restore(self.store, self.clock)
+        self.ingest = Ingest(
+            store=self.store,
+            registry=self.registry,
+            intake=self.intake,
+            downlink=Downlink(SUITE, TENANT, self._incarnation),
+            clock=self.clock,
+            deliver=self._outcomes.put,
+        )
+        self.ingest.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.ingest.stop()
+        self.store.close()
+        self.registry.close()
+
+    def enrol(
+        self, name: str = "gateway", surface: str = "", zone: str = "", site: str = "paris-1"
+    ) -> LittleDevice:
+        with self.registry_of_another() as registry:
+            return self.know(LittleDevice(registry.enrol(SUITE, site, name, surface, zone)))
+
+    @contextmanager
+    def registry_of_another(self) -> Iterator[Registry]:
+        """The registry as the command line opens it: another connection."""
+        other = Registry(self.registry.path.parent)
+        other.open()
+        try:
+            yield other
+        finally:
+            other.close()
+
+    def know(self, device: LittleDevice) -> LittleDevice:
+        """Read what is sent to this device."""
+        self.devices[device.number] = device
+        self.heard.setdefault(device.number, [])
+        return device
+
+    def offer(self, device: LittleDevice, *messages: bytes, lane: str = LIVE) -> None:
+        for message in messages:
+            self._mid += 1
+            arrival = Arrival(device.topic(lane), message, self.clock.ms, (lane, 1, self._mid))
+            assert self.ingest.offer(arrival)
+
+    def send(
+        self, device: LittleDevice, *messages: bytes, lane: str = LIVE
+    ) -> list[tuple[str, Any]]:
+        """Send, wait until all is released, and return what this device heard meanwhile."""
+        before = len(self.heard.get(device.number, []))
+        self.offer(device, *messages, lane=lane)
+        released = 0
+        while released < len(messages):
+            released += len(self.follow().tokens)
+        return self.heard.get(device.number, [])[before:]
+
+    def follow(self) -> Outcome:
+        """The next outcome, with what it lets the devices hear."""
+        outcome = self._outcomes.get(timeout=WAIT_S)
+        self.events += outcome.events
+        for topic, message in outcome.messages:
+            device = self.devices.get(device_of(topic) or 0)
+            if device is not None:
+                try:
+                    self.heard[device.number].append(device.read(message))
+                except Refused:
+                    self.heard[device.number].append(("unreadable", None))
+        return outcome
+
+    def collect(self, body: bytes) -> bool:
+        """POST a body; whether it was a duplicate."""
+        return self.ingest.collect(parse(body, self.clock.ms)).result(timeout=WAIT_S)
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.events]
