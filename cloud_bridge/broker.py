@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 START_S = 10.0
+FREE_S = 3.0
 
 # mosquitto's defaults drop silently above 1,000 queued messages, and hold a connection to 20 that
 # are not released yet.
@@ -82,6 +83,7 @@ class Mosquitto:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        await _until_free(self.address)
         self._config.write_text(_MOSQUITTO.format(port=self.address.port))
         self._task = asyncio.create_task(self._keep_up(), name="mosquitto")
         try:
@@ -127,6 +129,7 @@ class Embedded:
     async def __aenter__(self) -> Self:
         from amqtt.broker import Broker as Amqtt  # noqa: PLC0415  slow to import, rarely needed
 
+        await _until_free(self.address)
         listener = {"type": "tcp", "bind": f"{HOST}:{self.address.port}"}
         everybody = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
         self._broker = Amqtt({"listeners": {"default": listener}, "plugins": everybody})
@@ -163,6 +166,23 @@ def _free_port() -> int:
         return port
 
 
+async def _until_free(address: Broker) -> None:
+    """Wait for a port that a bridge just killed may still hold. Raises BridgeError."""
+    try:
+        async with asyncio.timeout(FREE_S):
+            while True:
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    try:
+                        probe.bind((address.host, address.port))
+                    except OSError:
+                        await asyncio.sleep(0.05)
+                    else:
+                        return
+    except TimeoutError:
+        raise BridgeError(f"{address} is taken; tell another --broker-port") from None
+
+
 async def _answers(address: Broker) -> None:
     try:
         async with asyncio.timeout(START_S):
@@ -176,4 +196,4 @@ async def _answers(address: Broker) -> None:
                     await writer.wait_closed()
                     return
     except TimeoutError:
-        raise BridgeError(f"the broker does not answer at {address}: is the port taken?") from None
+        raise BridgeError(f"mosquitto does not answer at {address}; see the log") from None

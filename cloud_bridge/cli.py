@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cloud_bridge import logs
 from cloud_bridge.config import Config, host_and_port
@@ -16,6 +17,9 @@ from cloud_bridge.registry import Registry
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.errors import ConfigError, EdgeError
 from edge_sdk.wire.enrolment import to_token
+
+if TYPE_CHECKING:
+    from cloud_bridge.factory import Bridge
 
 log = logging.getLogger(__name__)
 
@@ -163,20 +167,27 @@ async def _serve(config: Config, ready_json: bool) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Bridge(config) as bridge:
-        if ready_json:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(READY_S):
-                    await bridge.connected()
-            ready = {"http": bridge.http_url, "broker": bridge.broker_url, "pid": os.getpid()}
-            print(json.dumps(ready), flush=True)
-        stopped = asyncio.create_task(stop.wait(), name="signals")
-        over = asyncio.create_task(bridge.wait(), name="bridge")
-        await asyncio.wait((stopped, over), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if over.done():
-            over.result()
-        over.cancel()
+        tasks = [
+            asyncio.create_task(stop.wait(), name="signals"),
+            asyncio.create_task(bridge.wait(), name="bridge"),
+        ]
+        telling = asyncio.create_task(_tell(bridge), name="ready") if ready_json else None
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in (*tasks, telling):
+            if task is not None:
+                task.cancel()
+        for task in done:
+            task.result()
     return 0
+
+
+async def _tell(bridge: "Bridge") -> None:
+    """One line of JSON, once devices can be heard; or a little later, if the broker is away."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(READY_S):
+            await bridge.connected()
+    ready = {"http": bridge.http_url, "broker": bridge.broker_url, "pid": os.getpid()}
+    print(json.dumps(ready), flush=True)
 
 
 if __name__ == "__main__":

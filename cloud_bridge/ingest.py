@@ -265,6 +265,7 @@ class Ingest:
 
     def _forget_root_keys(self, turn: Turn) -> None:
         if turn.adopted:
+            log.info("%d enrolments taken over from the registry", len(turn.adopted))
             try:
                 self._registry.forget_keys(turn.adopted)
             except StorageError as error:

@@ -10,6 +10,7 @@ from cloud_bridge.holding import Holding
 from cloud_bridge.people import Offered, People
 from cloud_bridge.receiving import Ear, Receiver
 from cloud_bridge.store import COLUMNS, DECISION, DEFLATED, ROWS, DeviceRow, EpochRow, LogRow
+from edge_sdk.wire.batch import BatchError
 from edge_sdk.wire.suite import Suite
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,10 @@ def replay(people: People, rows: Iterable[LogRow]) -> int:
     last = count = 0
     for count, row in enumerate(rows, 1):
         if row.kind in (ROWS, COLUMNS, DEFLATED):
-            people.apply(decode(row.kind, row.body), row.offset_ms)
+            try:
+                people.apply(decode(row.kind, row.body), row.offset_ms)
+            except BatchError as error:  # kept by a version that did not know the type yet
+                log.error("row %d of the log is passed over: %s", row.id, error)
         elif row.kind == DECISION:
             people.apply_offered(Offered.unpack(row.body))
         last = row.id

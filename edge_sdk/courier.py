@@ -86,7 +86,7 @@ class Courier:
         self._anew_at = 0.0
         self._heard_at = 0.0
         self._wake = asyncio.Event()
-        self._acked = asyncio.Event()
+        self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -116,8 +116,8 @@ class Courier:
             lowest = min(self._on_the_way, default=target + 1)
             if self._introduced and self._sent_to >= target and lowest > target:
                 return
-            self._acked.clear()
-            await self._acked.wait()
+            self._moved.clear()
+            await self._moved.wait()
 
     # What the link tells us
 
@@ -224,7 +224,7 @@ class Courier:
                 del self._on_the_way[id_]
                 self.delivered += 1
         self._outbox.forget(ranges)
-        self._acked.set()
+        self._moved.set()
         self._wake.set()
 
     def _refused(self, refusals: list[tuple[int, int, str, bool]]) -> None:
@@ -277,9 +277,9 @@ class Courier:
             rows = await self._outbox.rows_after(self._sent_to, BULK_WINDOW)
             if not rows:
                 self._sent_to = self._stored_to
-                self._acked.set()
-                return
-            if not self._send_stored(rows):
+            done = bool(rows) and self._send_stored(rows)
+            self._moved.set()
+            if not done:
                 return
 
     def _send_stored(self, rows: list[Row]) -> bool:

@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -30,6 +30,7 @@ CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 5.0
 # paho would hold a 21st unacknowledged message back; the window is the courier's business.
 _PAHO_INFLIGHT = 65_535
+_PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
 class Listener(Protocol):
@@ -52,7 +53,10 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where a broker is. `parse` reads `mqtt://[user:password@]host[:port]` or `mqtts://...`."""
+    """Where a broker is, and as whom. `protocol` is "5", "3.1.1" or "": find out.
+
+    `parse` reads `mqtt://[user:password@]host[:port][?protocol=3.1.1]`, or `mqtts://...`.
+    """
 
     host: str
     port: int
@@ -60,6 +64,7 @@ class Broker:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    protocol: str = ""
 
     @classmethod
     def parse(cls, url: str, ca_file: str | None = None) -> Self:
@@ -71,6 +76,9 @@ class Broker:
             raise ConfigError("the broker's address is not a URL: mqtt://host:port") from None
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
             raise ConfigError("the broker's address is mqtt://host:port or mqtts://host:port")
+        protocol = dict(parse_qsl(parts.query)).get("protocol", "")
+        if protocol not in ("", *_PROTOCOLS):
+            raise ConfigError("the broker's protocol is 5 or 3.1.1, or is left out")
         tls = parts.scheme == "mqtts"
         return cls(
             parts.hostname,
@@ -79,6 +87,7 @@ class Broker:
             unquote(parts.username) if parts.username else None,
             unquote(parts.password) if parts.password else None,
             ca_file,
+            protocol,
         )
 
     def __str__(self) -> str:
@@ -105,7 +114,7 @@ class PahoLink:
         max_delay_s: float = 30.0,
     ) -> None:
         self.broker = broker
-        self.protocol = MQTTProtocolVersion.MQTTv5
+        self.protocol = _PROTOCOLS.get(broker.protocol, MQTTProtocolVersion.MQTTv5)
         self._client_id = client_id
         self._listener = listener
         self._subscriptions = tuple(subscriptions)
@@ -326,8 +335,8 @@ class PahoLink:
         self._lose(f"{self.broker} closed the connection: {reason}")
 
     def _try_other_protocol(self) -> None:
-        if self._over is None or self._over.done():
-            return  # this connection has been judged already
+        if self.broker.protocol or self._over is None or self._over.done():
+            return  # it was told, or this connection has been judged already
         self.protocol = (
             MQTTProtocolVersion.MQTTv311 if self._is_v5() else MQTTProtocolVersion.MQTTv5
         )

@@ -31,7 +31,7 @@ from simulators.mix import bulk
 TENANT = "acme"
 DEVICES = 4
 STARTS = 6
-TURNS = (20, 60)  # between two starts
+TURNS = (12, 36)  # between two starts
 AGAIN = 30  # messages that the devices send again after a crash, and as many new ones
 NOW_MS = 1_772_440_200_000
 _LIFE_MS = 60_000
@@ -147,9 +147,9 @@ class _Bridge:
                 held = {seq for seq in range(end) if holding.gap_of(seq) is None}
                 if held != logged.get((device, epoch), {0}):
                     return f"cursor and log of device {device}, epoch {epoch}, do not agree"
-        for device in self.registry.devices():
-            if device.root_key is None and device.number not in receivers:
-                return f"the keys of device {device.number} are nowhere"
+        for enrolled in self.registry.devices():
+            if enrolled.root_key is None and enrolled.number not in receivers:
+                return f"the keys of device {enrolled.number} are nowhere"
         return ""
 
     def close(self) -> None:

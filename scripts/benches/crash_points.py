@@ -15,7 +15,7 @@ import logging
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from benches._crash_history import History, Subject, Verdict, judge
 from benches._crash_outbox import OutboxUnderCrash
 from edge_sdk.adapters.sqlite import Connection, OpenConnection
 from edge_sdk.key_slots import OpenSlots
-from simulators.disk import KEEP_PERCENT, Disk, DirectorySynced, Event, Synced, put
+from simulators.disk import KEEP_PERCENT, DirectorySynced, Disk, Event, Synced, put
 
 SUBJECTS: dict[str, type[Subject]] = {
     subject.name: subject for subject in (OutboxUnderCrash, BridgeUnderCrash)
@@ -66,10 +66,10 @@ class Rewritten:
         self._connection = connection
         self._words = {said: meant}
 
-    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Any:
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterable[Any]:
         return self._connection.execute(self._words.get(sql, sql), parameters)
 
-    def executemany(self, sql: str, rows: Any, /) -> Any:
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> object:
         return self._connection.executemany(sql, rows)
 
     def close(self) -> None:
@@ -132,7 +132,7 @@ def campaign(
     seed: int,
     points: int | None = None,
     synchronous: str = "FULL",
-    slots: "Callable[[Disk], OpenSlots] | None" = None,
+    slots: Callable[[Disk], OpenSlots] | None = None,
 ) -> Tally:
     """Run the subject's workload once, then crash it at `points` points of its journal."""
     with scratch() as home:

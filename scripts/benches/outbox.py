@@ -1,4 +1,4 @@
-"""How fast an edge makes touchpoints durable: through capture(), in bulk, and one that may not wait.
+"""How fast an edge makes touchpoints durable: through capture(), in lists, and one alone.
 
 Concurrent tasks await `capture`, one touchpoint after the other, and share commits; `capture_many`
 takes lists. The floor is measured in the same rounds: SQLite alone (WAL, synchronous FULL), the
@@ -13,11 +13,11 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import AsyncIterator, NamedTuple
+from typing import NamedTuple
 
 from benches import _report
 from edge_sdk.adapters.aes import AesCcm
@@ -44,7 +44,7 @@ class Round(NamedTuple):
     bytes: int
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What was committed: the sizes of each commit's messages."""
 
@@ -102,7 +102,7 @@ def parsed(argv: list[str]) -> argparse.Namespace:
 
 
 @asynccontextmanager
-async def opened(seen: Seen) -> "AsyncIterator[Outbox]":
+async def opened(seen: Seen) -> AsyncIterator[Outbox]:
     """An outbox on a real disk, of a device enrolled for the purpose."""
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-outbox-", dir=BUILD) as name:
