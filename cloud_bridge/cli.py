@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
@@ -20,8 +19,6 @@ from edge_sdk.wire.enrolment import to_token
 
 if TYPE_CHECKING:
     from cloud_bridge.factory import Bridge
-
-log = logging.getLogger(__name__)
 
 READY_S = 10.0
 

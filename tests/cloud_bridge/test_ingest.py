@@ -321,3 +321,44 @@ def test_the_queues_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             rig.offer(device, device.start())
         with pytest.raises(StalledError):
             rig.collect(web())
+
+
+def test_a_stalled_bridge_stops_and_has_promised_nothing(tmp_path: Path) -> None:
+    opened: list[Connection] = []
+
+    def open_small(path: Path) -> Connection:
+        opened.append(open_connection(path))
+        return opened[-1]
+
+    with Rig(tmp_path, open_database=open_small) as rig:
+        device = rig.enrol()
+        rig.send(device, device.start())
+        for _ in opened[0].execute("PRAGMA max_page_count = 1"):
+            pass
+        batch = device.seal(seal.ROWS, bytes(60_000))
+        rig.offer(device, batch)
+        rig.follow()
+        digest = rig.intake.people.digest()
+    with Rig(tmp_path) as again:
+        again.know(device)
+        assert again.intake.people.digest() == digest
+        heard = again.send(device, batch)
+        assert ("ack", [(0, 1, 1)]) in heard
+
+
+def test_a_mistake_of_ours_ends_the_bridge_before_it_can_spread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mistaken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with Rig(tmp_path) as rig:
+        device = rig.enrol()
+        rig.send(device, device.start())
+        monkeypatch.setattr(rig.intake, "message", mistaken)
+        rig.offer(device, device.rows(SIGHT))
+        outcome = rig.follow()
+        assert (outcome.failed, outcome.tokens, rig.ingest.failed) == (True, [], True)
+        assert "ZeroDivisionError" in caplog.text
+        with pytest.raises(StalledError):
+            rig.collect(web())
