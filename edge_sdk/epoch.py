@@ -62,7 +62,7 @@ def encode(touchpoints: Sequence[Touchpoint]) -> list[tuple[int, bytes, int]]:
 
 
 def _deflated(plaintext: bytes) -> tuple[int, bytes]:
-    """(kind, plaintext): raw deflate where it is shorter (docs/decisions/0018-deflated-columns.md)."""
+    """(kind, plaintext): deflated where shorter (docs/decisions/0018-deflated-columns.md)."""
     squeezer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
     shorter = squeezer.compress(plaintext) + squeezer.flush()
     if len(shorter) < len(plaintext):

@@ -4,8 +4,10 @@ python -m benches._latency_floor PORT FILE ANSWER_BYTES
 """
 
 import os
+import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -18,9 +20,13 @@ def client(name: str, port: int) -> paho.Client:
     made = paho.Client(
         CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5
     )
-    made.on_socket_open = lambda _client, _userdata, sock: sock.setsockopt(6, 1, 1)  # TCP_NODELAY
+    made.on_socket_open = _no_delay
     made.connect("127.0.0.1", port)
     return made
+
+
+def _no_delay(_client: paho.Client, _userdata: object, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def main(port: int, path: Path, answer_bytes: int) -> None:

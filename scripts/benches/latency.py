@@ -1,4 +1,4 @@
-"""Touch to prompt: from `capture()` called to the prompt handed to the application, against a floor.
+"""Touch to prompt: from `capture()` called to the prompt in the application, against a floor.
 
 A gateway captures visits at a steady rate, a kiosk in the same process gets the prompts; bridge and
 broker are processes of their own; both ends sync to disk. The floor is measured in the same run, in
