@@ -102,12 +102,12 @@ def decide(rules: Sequence[Rule], now: Situation) -> Decision:
     return Decision(None, None, tuple(failed))
 
 
-def prompt_id(tenant: str, device: int, batch: tuple[int, int], index: int, offer: str) -> int:
+def prompt_id(tenant: str, device: int, batch: tuple[int, int, int], index: int, offer: str) -> int:
     """63 bits that are this touchpoint's and offer's own: a replay never makes a second prompt.
 
-    The touchpoint is `index` of `batch`, an (epoch, seq).
+    The touchpoint is `index` of `batch`, a (generation, epoch, seq).
     """
-    origin = f"{tenant}|{device}|{batch[0]}|{batch[1]}|{index}|{offer}"
+    origin = f"{tenant}|{device}|{'|'.join(map(str, batch))}|{index}|{offer}"
     return int.from_bytes(hashlib.sha256(origin.encode()).digest()[:8], "big") >> 1
 
 

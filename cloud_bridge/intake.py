@@ -50,6 +50,7 @@ class _Origin:
 
     site: str
     device: int | None
+    generation: int
     epoch: int
     seq: int
     received_ms: int
@@ -130,7 +131,8 @@ class Intake:
             if device_of(arrival.topic) != header.device:
                 raise Refused("topic")
             receiver = self.receivers.get(header.device)
-            if receiver is None:
+            # The registry has the last word, even an older one that was put back from a backup.
+            if receiver is None or header.device not in self.devices:
                 raise Refused("unknown_device")
             opened = receiver.read(header, arrival.payload, now_s)
             if opened is None:
@@ -149,7 +151,7 @@ class Intake:
             self.counted["collect.duplicates"] += 1
             return True
         turn.writes.collected[collected.key] = self.next_log_id
-        origin = _Origin(collected.site, None, 0, 0, collected.received_ms)
+        origin = _Origin(collected.site, None, 0, 0, 0, collected.received_ms)
         self._log(turn, origin, collected.kind, collected.plaintext)
         self._count(collected.touchpoints)
         self.people.apply(collected.touchpoints, 0)
@@ -175,7 +177,8 @@ class Intake:
     def _take(self, turn: Turn, arrival: Arrival, receiver: Receiver, opened: Opened) -> None:
         header = opened.header
         site = self.devices[receiver.device].site
-        origin = _Origin(site, receiver.device, header.epoch, header.seq, arrival.received_ms)
+        batch = (header.generation, header.epoch, header.seq)
+        origin = _Origin(site, receiver.device, *batch, arrival.received_ms)
         try:
             if (header.kind == HELLO) != (header.seq == 0):
                 raise ControlError("a hello is message 0 of its epoch, and nothing else is")
@@ -307,7 +310,7 @@ class Intake:
     # Keeping the books
 
     def _prompt_id(self, origin: _Origin, index: int, offer: str) -> int:
-        batch = (origin.epoch, origin.seq)
+        batch = (origin.generation, origin.epoch, origin.seq)
         return prompt_id(self._tenant, origin.device or 0, batch, index, offer)
 
     def _log(self, turn: Turn, origin: _Origin, kind: int, body: bytes) -> None:
@@ -315,6 +318,7 @@ class Intake:
             self.next_log_id,
             origin.site,
             origin.device,
+            origin.generation,
             origin.epoch,
             origin.seq,
             kind,

@@ -72,7 +72,8 @@ class Registry:
         create_private(self.path)
         with translated(self.path):
             database = self._database = self._open_database(self.path)
-            for pragma in ("busy_timeout = 5000", "synchronous = FULL", "secure_delete = ON"):
+            # EXTRA: here the rollback journal's removal is the commit, so it has to be synced too.
+            for pragma in ("busy_timeout = 5000", "synchronous = EXTRA", "secure_delete = ON"):
                 database.execute(f"PRAGMA {pragma}")
         with transaction(database, self.path):
             for statement in _SCHEMA:

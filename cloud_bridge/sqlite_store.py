@@ -26,9 +26,9 @@ MAX_SET_ASIDE = 1000
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS log (
-        id INTEGER PRIMARY KEY, site TEXT NOT NULL, device INTEGER, epoch INTEGER NOT NULL,
-        seq INTEGER NOT NULL, kind INTEGER NOT NULL, received_ms INTEGER NOT NULL,
-        offset_ms INTEGER NOT NULL, body BLOB NOT NULL)""",
+        id INTEGER PRIMARY KEY, site TEXT NOT NULL, device INTEGER, generation INTEGER NOT NULL,
+        epoch INTEGER NOT NULL, seq INTEGER NOT NULL, kind INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL, offset_ms INTEGER NOT NULL, body BLOB NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS devices (
         device INTEGER PRIMARY KEY, generation INTEGER NOT NULL, next_epoch INTEGER NOT NULL,
         revoked INTEGER NOT NULL, chain_key BLOB NOT NULL, ear BLOB NOT NULL,

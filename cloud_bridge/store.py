@@ -24,6 +24,7 @@ class LogRow:
     id: int
     site: str
     device: int | None
+    generation: int
     epoch: int
     seq: int
     kind: int

@@ -137,6 +137,7 @@ class OutboxStore:
         self._database: Connection | None = None
         self._epoch: Epoch | None = None
         self._burned: list[tuple[int, int, int, int, int]] = []
+        self._shed_now: set[int] = set()
 
     @property
     def epoch(self) -> Epoch:
@@ -207,6 +208,7 @@ class OutboxStore:
             self.open_epoch(now_ms)
         counted = (self.size_bytes, self.batches, self.shed_batches, self.shed_touchpoints)
         declared = list(self._burned)
+        self._shed_now.clear()
         first_seq = self.epoch.next_seq
         rows: list[Row] = []
         try:
@@ -223,7 +225,8 @@ class OutboxStore:
                 last = self.epoch.next_seq - 1
                 self._burned.append((self.epoch.number, first_seq, last, 0, SHED))
             raise
-        return Committed(rows, marked)
+        kept = [row for row in rows if row.id not in self._shed_now]
+        return Committed(kept, marked)
 
     def _add_batches(
         self, priority: int, touchpoints: Sequence[Touchpoint], now_ms: int
@@ -291,6 +294,7 @@ class OutboxStore:
             epoch, seq = id_ >> 16, id_ & 0xFFFF
             self._delete([(epoch, seq, seq)])
             self._burned.append((epoch, seq, seq, touchpoints, SHED))
+            self._shed_now.add(id_)
             self.shed_batches += 1
             self.shed_touchpoints += touchpoints
             freed += size + _ROW_OVERHEAD_BYTES

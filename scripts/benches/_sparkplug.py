@@ -32,7 +32,7 @@ _METRIC = (
 _INT32, _INT64, _TEXT, _DATA = 3, 4, 12, 17  # Sparkplug's datatypes
 
 
-def _payload_class() -> Any:  # noqa: ANN401  a class made from its descriptor
+def _payload_class() -> Any:
     file = descriptor_pb2.FileDescriptorProto(name="sparkplug_b.proto", package="sparkplug")
     metric = file.message_type.add(name="Metric")
     for name, number, kind in _METRIC:
@@ -72,18 +72,18 @@ class Sparkplug:
         encoded: bytes = payload.SerializeToString()
         return encoded
 
-    def read(self, encoded: bytes) -> Any:  # noqa: ANN401  of a class made at run time
+    def read(self, encoded: bytes) -> Any:
         """The payload again."""
         return self._payload.FromString(encoded)
 
-    def _call(self, metric: Any, name: str) -> None:  # noqa: ANN401  of such a class
+    def _call(self, metric: Any, name: str) -> None:
         if self._aliases is None:
             metric.name = name
         else:
             metric.alias = self._aliases.setdefault(name, len(self._aliases))
 
 
-def _set_value(metric: Any, value: object) -> None:  # noqa: ANN401  of such a class
+def _set_value(metric: Any, value: object) -> None:
     """As addMetric() does: a negative number is sent as its two's complement."""
     if isinstance(value, str):
         metric.datatype, metric.string_value = _TEXT, value

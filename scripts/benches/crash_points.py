@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from benches import _report
 from benches._crash_bridge import BridgeUnderCrash
 from benches._crash_history import History, Subject, Verdict, judge
@@ -33,6 +35,7 @@ SUBJECTS: dict[str, type[Subject]] = {
     subject.name: subject for subject in (OutboxUnderCrash, BridgeUnderCrash)
 }
 CHECKPOINT_PAGES = 100
+SPACING = 8  # events between two points, however few syncs there are
 MEMORY = Path("/dev/shm")  # noqa: S108  a disk in memory, where Linux has it: images are many
 
 
@@ -80,7 +83,10 @@ def main(argv: list[str]) -> int:
     """Run the campaign; 1 if anything was lost, corrupt, wrong or sealed under a used key."""
     args = parsed(argv)
     rows: list[tuple[str, object, str]] = []
-    keys: dict[str, object] = {"synchronous": args.synchronous}
+    keys: dict[str, object] = {
+        "synchronous": args.synchronous,
+        "recorded_with_sqlite": apsw.sqlite_lib_version(),  # and recovered with version_sqlite
+    }
     total = Tally()
     logging.getLogger("edge_sdk").addHandler(logging.NullHandler())  # it sheds, and is to
     started = time.monotonic()
@@ -173,10 +179,10 @@ def rewriting(opener: OpenConnection, synchronous: str) -> OpenConnection:
 
 
 def chosen(journal: Sequence[Event], points: int | None, seed: int) -> list[int]:
-    """Points at which to crash: around each sync and once in between, or so many of these."""
+    """Points at which to crash: around each sync, some in between, or so many of all of these."""
     syncs = [at for at, event in enumerate(journal) if isinstance(event, Synced | DirectorySynced)]
     lot = random.Random(f"points {seed}")
-    every = {0, len(journal)}
+    every = {len(journal), *range(0, len(journal), SPACING)}
     for before, at in zip([-1, *syncs], syncs, strict=False):
         every |= {at, at + 1, lot.randint(before + 1, at)}
     candidates = sorted(every)

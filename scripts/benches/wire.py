@@ -12,7 +12,7 @@ import statistics
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -244,7 +244,7 @@ def by_type(touchpoints: Sequence[Touchpoint]) -> list[tuple[str, object, str]]:
 def times_told(
     batches: Sequence[Sequence[Touchpoint]], repeat: int
 ) -> tuple[list[tuple[str, object, str]], dict[str, object]]:
-    """Rows and keys of what coding takes; what is compared is measured in turns."""
+    """Rows and keys of what coding takes."""
     events = sum(map(len, batches))
     texts = [as_json(batch) for batch in batches]
     objects = [as_objects(batch) for batch in batches]
@@ -272,13 +272,7 @@ def times_told(
         "json_msgspec_encode_us_per_event": lambda: [pack(batch) for batch in objects],
         "json_msgspec_decode_us_per_event": lambda: [unpack(text) for text in texts],
     }
-    taken: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(repeat):
-        for name, act in work.items():
-            started = time.process_time()
-            act()
-            taken[name].append((time.process_time() - started) * 1e6 / events)
-    medians = {name: statistics.median(times) for name, times in taken.items()}
+    medians = {name: us / events for name, us in medians_us(work, repeat).items()}
     notes = (
         "columns, deflate, key, seal",
         "key, open, inflate, decode with types checked, to touchpoints",
@@ -292,3 +286,14 @@ def times_told(
         for (name, value), note in zip(medians.items(), notes, strict=True)
     ]
     return rows, {name: round(value, 4) for name, value in medians.items()}
+
+
+def medians_us(work: Mapping[str, Callable[[], object]], repeat: int) -> dict[str, float]:
+    """Processor time of each; they take turns, because the machine is never equally quiet."""
+    taken: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(repeat):
+        for name, act in work.items():
+            started = time.process_time()
+            act()
+            taken[name].append((time.process_time() - started) * 1e6)
+    return {name: statistics.median(times) for name, times in taken.items()}

@@ -88,16 +88,17 @@ def test_the_first_device_shows_it() -> None:
 
 def test_prompt_ids_are_their_touchpoints_own() -> None:
     ids = {
-        prompt_id("acme", device, (epoch, seq), index, offer)
+        prompt_id("acme", device, (generation, epoch, seq), index, offer)
         for device in (1, 2)
+        for generation in (0, 1)
         for epoch in (0, 1)
         for seq in (0, 11)
         for index in (0, 1)
         for offer in ("a", "b")
     }
-    assert len(ids) == 32
+    assert len(ids) == 64
     assert all(0 <= id_ < 1 << 63 for id_ in ids)
-    assert prompt_id("acme", 1, (2, 3), 4, "a") == 5_034_983_934_954_554_667
+    assert prompt_id("acme", 1, (0, 2, 3), 4, "a") == 3_840_015_245_872_397_085
 
 
 def test_a_prompt_says_why_and_names_nobody() -> None:

@@ -10,7 +10,7 @@ from edge_sdk.wire.touchpoint import make
 
 
 def row(id_: int, kind: int, body: bytes) -> LogRow:
-    return LogRow(id_, "paris-1", 1, 0, id_, kind, 1000, 5, body)
+    return LogRow(id_, "paris-1", 1, 0, 0, id_, kind, 1000, 5, body)
 
 
 def test_the_log_is_folded_in_order(caplog: pytest.LogCaptureFixture) -> None:

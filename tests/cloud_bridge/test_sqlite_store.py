@@ -17,7 +17,7 @@ PROMPT = PromptRow(7, 1, 1000, 2000, WAITING, 0, b"payload")
 
 
 def log_row(id_: int, body: bytes = b"body") -> LogRow:
-    return LogRow(id_, "paris-1", 1, 2, id_, 0, 5000, -3, body)
+    return LogRow(id_, "paris-1", 1, 0, 2, id_, 0, 5000, -3, body)
 
 
 def opened(home: Path, tenant: str = "acme") -> SqliteStore:
@@ -32,7 +32,7 @@ def opened(home: Path, tenant: str = "acme") -> SqliteStore:
 
 def everything() -> Writes:
     return Writes(
-        log=[log_row(1), LogRow(2, "shop", None, 0, 0, 1, 6000, 0, b"web")],
+        log=[log_row(1), LogRow(2, "shop", None, 0, 0, 0, 1, 6000, 0, b"web")],
         devices={1: DEVICE},
         epochs={(1, 2): EPOCH, (1, 1): None},
         prompts={7: PROMPT},

@@ -1,0 +1,6 @@
+"""The benches are imported as scripts/bench imports them."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
