@@ -5,6 +5,7 @@ import contextlib
 import logging
 import secrets
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Self
@@ -90,6 +91,7 @@ class Bridge:
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
+        home = threading.get_ident()
         chosen = rules.load(self.config.rules) if self.config.rules else rules.load()
         broker = choose(self.config.broker, self.config.broker_port, self.config.data)
         listener = _listener(self.config.http_host, self.config.http_port)
@@ -106,7 +108,10 @@ class Bridge:
         downlink = Downlink(self._suite, registry.tenant, incarnation)
 
         def deliver(outcome: Outcome) -> None:
-            loop.call_soon_threadsafe(self._follow, outcome)
+            if threading.get_ident() == home:
+                self._follow(outcome)
+            else:
+                loop.call_soon_threadsafe(self._follow, outcome)
 
         self.ingest = Ingest(
             store=store,

@@ -3,6 +3,10 @@
 Two lanes, so that a backlog never stands before a visit: each turn takes all live messages and web
 bodies that wait, but only a few bulk ones. Nothing is acknowledged, dispatched or answered before
 the commit. If the commit fails it is made again until it succeeds, and nothing else happens.
+
+Handing a message to a thread and the answer back costs as much as the commit between. So while
+little is going on, a live message's turn is taken on the event loop, where it arrived; half of the
+loop's time at most (docs/decisions/0019-commit-where-captured.md).
 """
 
 import logging
@@ -31,7 +35,8 @@ MAX_WAITING = 1024
 LIVE_A_TURN = 256
 BULK_A_TURN = 10
 BODIES_A_TURN = 256
-_LOGGED = ("gap", "outcome", "prompt")
+_FAILED = "ingest failed; the bridge must be started again"
+_LOGGED = ("gap",)  # what each customer does is in /feed, and counted
 # How often the registry is looked at when nothing comes.
 _IDLE_S = 0.5
 _FIRST_RETRY_S = 0.1
@@ -84,7 +89,13 @@ class Ingest:
         self._bodies: deque[_Body] = deque()
         self._ready = threading.Condition()
         self._stopping = threading.Event()
+        self._state = threading.Lock()  # whoever takes a turn holds it
+        self._due_s: float | None = None
+        self._here_again_s = 0.0
+        self._unfinished: tuple[Turn, list[Token]] | None = None
         self._registry_version: int | None = None
+        self._registry_ns = 0
+        self._registry_look_s = 0.0
         self._expired: list[PromptRow] = []
         self._thread: threading.Thread | None = None
 
@@ -110,7 +121,11 @@ class Ingest:
             if len(queue) >= MAX_WAITING:
                 return False
             queue.append(arrival)
-            self._ready.notify()
+            here = queue is self._live and self._may_turn_here()
+            if not here:
+                self._ready.notify()
+        if here:
+            self._turn_here()
         return True
 
     def collect(self, collected: Collected) -> "Future[bool]":
@@ -138,22 +153,90 @@ class Ingest:
             heads = [queue[0].received_ms for queue in (self._live, self._bulk) if queue]
         return self._clock.wall_ms() - min(heads) if heads else 0
 
+    # On the event loop, while little is going on
+
+    def _may_turn_here(self) -> bool:
+        """Whether to take a turn here; if so, the state is ours until `_turn_here` has ended."""
+        if self._clock.steady_s() < self._here_again_s or self._thread is None:
+            return False
+        if not self._state.acquire(blocking=False):
+            return False
+        if self.stalled or self.failed or self._unfinished or self._stopping.is_set():
+            self._state.release()
+            return False
+        return True
+
+    def _turn_here(self) -> None:
+        began_s = self._clock.steady_s()
+        try:
+            with self._ready:
+                arrivals = _taken(self._live, LIVE_A_TURN)
+            turn, _ = self._taken_in(arrivals, [])
+            tokens = [arrival.token for arrival in arrivals]
+            try:
+                if turn.writes:
+                    self._store.commit(turn.writes)
+            except StorageError:
+                # It has to be made again, and the loop must not wait for that.
+                self._unfinished = turn, tokens
+            else:
+                self._follow(turn, tokens)
+        except Exception:
+            log.exception(_FAILED)
+            self._fail()
+        finally:
+            self._state.release()
+        ended_s = self._clock.steady_s()
+        self._here_again_s = ended_s + (ended_s - began_s)
+        if self._unfinished or self._live:
+            with self._ready:
+                self._ready.notify()
+
+    def _fail(self) -> None:
+        # Memory may be ahead of the disk by half a message: a restart puts that right.
+        self.failed = True
+        self._deliver(Outcome(failed=True))
+
     # The working thread
 
     def _run(self) -> None:
         try:
-            while not self._stopping.is_set():
-                self._turn()
+            while not (self._stopping.is_set() or self.failed):
+                arrivals, bodies = self._wait()
+                with self._state:
+                    if self._finished():
+                        self._turn(arrivals, bodies)
+                        continue
+                for body in bodies:
+                    _answer(body, None)
         except Exception:
-            # Memory may be ahead of the disk by half a message: a restart puts that right.
-            log.exception("ingest failed; the bridge must be started again")
-            self.failed = True
-            self._deliver(Outcome(failed=True))
+            log.exception(_FAILED)
+            self._fail()
         for body in self._bodies:
             _answer(body, None)
 
-    def _turn(self) -> None:
-        arrivals, bodies = self._wait()
+    def _finished(self) -> bool:
+        """Finish the turn that was begun on the event loop, if its commit failed there."""
+        if self._unfinished is not None:
+            (turn, tokens), self._unfinished = self._unfinished, None
+            if not self._commit(turn):
+                return False
+            self._follow(turn, tokens)
+        return True
+
+    def _turn(self, arrivals: list[Arrival], bodies: list[_Body]) -> None:
+        turn, answers = self._taken_in(arrivals, bodies)
+        if turn.writes and not self._commit(turn):
+            answers = [None] * len(bodies)
+        else:
+            self._follow(turn, [arrival.token for arrival in arrivals])
+        for body, answer in zip(bodies, answers, strict=True):
+            _answer(body, answer)
+
+    def _taken_in(
+        self, arrivals: list[Arrival], bodies: list[_Body]
+    ) -> tuple[Turn, list[bool | None]]:
+        """A turn that is ready to be committed, and what to answer the bodies once it is."""
         turn = Turn()
         self._look_at_registry(turn)
         now_s = self._clock.steady_s()
@@ -163,18 +246,13 @@ class Ingest:
         self.intake.finish(turn)
         turn.writes.prompts.update((row.id, row) for row in self._expired)
         self._expired = []
-        if turn.writes and not self._commit(turn):
-            answers = [None] * len(bodies)
-        else:
-            self._follow(turn, [arrival.token for arrival in arrivals])
-        for body, answer in zip(bodies, answers, strict=True):
-            _answer(body, answer)
+        return turn, answers
 
     def _wait(self) -> tuple[list[Arrival], list[_Body]]:
         """The next turn's work; none of it, where something else is due."""
         with self._ready:
             if not (self._live or self._bulk or self._bodies or self._stopping.is_set()):
-                due_s = self.intake.outstanding.next_s()
+                due_s = self._due_s
                 idle_s = _IDLE_S if due_s is None else due_s - self._clock.steady_s()
                 self._ready.wait(max(0.0, min(_IDLE_S, idle_s)))
             arrivals = _taken(self._live, LIVE_A_TURN) + _taken(self._bulk, BULK_A_TURN)
@@ -188,7 +266,12 @@ class Ingest:
             return None
 
     def _look_at_registry(self, turn: Turn) -> None:
+        now_s = self._clock.steady_s()
         try:
+            touched_ns = self._registry.touched_ns()
+            if touched_ns == self._registry_ns and now_s < self._registry_look_s:
+                return
+            self._registry_ns, self._registry_look_s = touched_ns, now_s + _IDLE_S
             version = self._registry.version()
             if version != self._registry_version:
                 self.intake.enrolled(turn, self._registry.devices())
@@ -198,7 +281,7 @@ class Ingest:
                         "%d devices must be enrolled anew: their keys are in another store",
                         self.intake.without_key,
                     )
-        except StorageError as error:
+        except (StorageError, OSError) as error:
             log.error("the registry cannot be read: %s", error)
 
     def _commit(self, turn: Turn) -> bool:
@@ -247,6 +330,7 @@ class Ingest:
         if outcome.messages or outcome.tokens or outcome.events:
             self._deliver(outcome)
         self._forget_root_keys(turn)
+        self._due_s = self.intake.outstanding.next_s()
 
     def _prompts(self, turn: Turn) -> list[Message]:
         now_s = self._clock.steady_s()

@@ -180,6 +180,8 @@ class Courier:
         if not rows:
             return
         newest = rows[-1].id
+        # A commit by the outbox's thread can be told after a later one made on the event loop.
+        self._sent_to = min(self._sent_to, rows[0].id - 1)
         caught_up = self._sent_to == self._stored_to
         self._stored_to = max(self._stored_to, newest)
         epoch = self._outbox.store.epoch

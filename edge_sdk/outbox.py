@@ -2,12 +2,17 @@
 
 Touchpoints wait at most a linger (20 ms) for company; one that can trigger a prompt does not wait,
 and takes along whatever did. While a commit runs, the next one fills.
+
+Handing a commit to a thread and back costs as much as a fast disk's sync. So while commits are
+fast, what is urgent is committed where it was captured; one slow commit, and the thread does it
+again until they are fast (docs/decisions/0019-commit-where-captured.md).
 """
 
 import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -26,6 +31,10 @@ _COMMIT_TOUCHPOINTS = 4096
 _WAITING_TOUCHPOINTS = 32_768
 # A linger ends early when this many wait.
 _FULL_TOUCHPOINTS = 1024
+# Commits on the event loop: only while they take less than this, on average, and only so many
+# touchpoints at once.
+_FAST_COMMIT_S = 0.003
+_INLINE_TOUCHPOINTS = 64
 # Acknowledged rows are deleted with the next commit, or after this long on their own.
 _FORGET_AFTER_S = 0.5
 # Text this long may not fit a batch: it is tried out at capture, where the caller can be told.
@@ -37,6 +46,7 @@ class _Group:
     """One transaction's worth of changes, and who waits for it."""
 
     changes: Changes = field(default_factory=Changes)
+    handed_over: int = 1
     captures: "list[asyncio.Future[None]]" = field(default_factory=list)
     marks: "list[tuple[int, asyncio.Future[bool]]]" = field(default_factory=list)
 
@@ -46,6 +56,7 @@ class _Group:
         ours.held += theirs.held
         ours.marks += theirs.marks
         ours.outcomes += theirs.outcomes
+        self.handed_over += later.handed_over
         self.captures += later.captures
         self.marks += later.marks
 
@@ -79,6 +90,9 @@ class Outbox:
         self._uncommitted = 0
         self._room = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._store_lock = threading.Lock()
+        self._commit_s = 0.0  # a moving average
+        self._in_thread = 0  # groups that the thread has and that are not concluded
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -190,20 +204,48 @@ class Outbox:
         """Hand the next group to the thread, now or when the first of its members has lingered."""
         self._wanted = True
         if self._loop is None or delay_s == 0:
-            self._flush()
+            self._flush(at_once=True)
         elif self._timer is None or self._timer.when() > self._loop.time() + delay_s:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_later(delay_s, self._flush)
 
-    def _flush(self) -> None:
+    def _committed_inline(self, group: _Group) -> bool:
+        """Commit here and now, where that is fast and nothing else comes first."""
+        if (
+            self._commit_s > _FAST_COMMIT_S
+            or len(group.changes.touchpoints) > _INLINE_TOUCHPOINTS
+            or self._in_thread
+            or not self._store_lock.acquire(blocking=False)
+        ):
+            return False
+        try:
+            outcome = self._commit(group)
+        finally:
+            self._store_lock.release()
+        self._conclude(group, outcome)
+        return True
+
+    def _conclude_theirs(self, group: _Group, outcome: Committed | EdgeError) -> None:
+        self._in_thread -= group.handed_over
+        self._conclude(group, outcome)
+
+    def _conclude(self, group: _Group, outcome: Committed | EdgeError) -> None:
+        if isinstance(outcome, Committed):
+            self._finished(group, outcome)
+        else:
+            self._failed(group, outcome)
+
+    def _flush(self, at_once: bool = False) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._lingers = False
         if self._wanted:
             group, self._next, self._wanted = self._next, _Group(), False
-            self._queue.put(group)
+            if not (at_once and self._committed_inline(group)):
+                self._in_thread += 1
+                self._queue.put(group)
 
     def _loop_or_raise(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -238,11 +280,14 @@ class Outbox:
         entry = self._queue.get()
         while entry is not None:
             if isinstance(entry, _Read):
-                self._read(entry)
+                with self._store_lock:
+                    self._read(entry)
                 entry = self._queue.get()
             else:
                 following = self._absorb_waiting(entry)
-                self._commit(entry)
+                with self._store_lock:
+                    outcome = self._commit(entry)
+                self._tell(self._conclude_theirs, entry, outcome)
                 entry = following or self._queue.get()
 
     def _absorb_waiting(self, group: _Group) -> _Read | None:
@@ -256,18 +301,19 @@ class Outbox:
             group.absorb(entry)
         return None
 
-    def _commit(self, group: _Group) -> None:
+    def _commit(self, group: _Group) -> Committed | EdgeError:
+        """One transaction; call it holding the store's lock."""
+        began_s = time.monotonic()
         try:
-            committed = self.store.commit(group.changes, self._clock.now_ms())
+            return self.store.commit(group.changes, self._clock.now_ms())
         except EdgeError as error:
-            self._tell(self._failed, group, error)
-        except BaseException as error:
+            return error
+        except Exception as error:
             # A bug of ours: the waiting must not wait for ever for it.
             log.exception("the outbox failed")
-            failure = StorageError(f"the outbox failed: {type(error).__name__}")
-            self._tell(self._failed, group, failure)
-        else:
-            self._tell(self._finished, group, committed)
+            return StorageError(f"the outbox failed: {type(error).__name__}")
+        finally:
+            self._commit_s += (time.monotonic() - began_s - self._commit_s) / 4
 
     def _read(self, read: _Read) -> None:
         try:
