@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -164,6 +165,9 @@ async def _serve(config: Config, ready_json: bool) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Bridge(config) as bridge:
+        # What is there now stays: no collection has to look through it while a customer waits.
+        gc.collect()
+        gc.freeze()
         tasks = [
             asyncio.create_task(stop.wait(), name="signals"),
             asyncio.create_task(bridge.wait(), name="bridge"),

@@ -30,6 +30,7 @@ class Downlink:
         self._tenant = tenant
         self._incarnation = incarnation
         self._next_seq: dict[int, int] = {}
+        self._keys: dict[int, tuple[Ear, bytes]] = {}
 
     def acknowledge(
         self, ear: Ear, device: int, held: Sequence[tuple[int, int]]
@@ -49,10 +50,17 @@ class Downlink:
         """One dispatch of a prompt."""
         return self._seal(ear, device, PROMPT, control.encode_prompt(prompt))
 
+    def _key(self, device: int, ear: Ear) -> bytes:
+        known = self._keys.get(device)
+        if known is None or known[0] != ear:
+            key = self._suite.hmac(ear.down_key, self._incarnation)
+            known = self._keys[device] = ear, key
+        return known[1]
+
     def _seal(self, ear: Ear, device: int, kind: int, plaintext: bytes) -> Message:
         seq = self._next_seq.get(device, 0)
         self._next_seq[device] = seq + 1
-        key = self._suite.hmac(ear.down_key, self._incarnation)
+        key = self._key(device, ear)
         header = Header(kind, ear.generation, device, ear.epoch, seq, self._incarnation)
         return topic(self._tenant, DOWN, device), seal_down(self._suite, header, key, plaintext)
 

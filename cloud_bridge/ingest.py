@@ -39,6 +39,7 @@ _FAILED = "ingest failed; the bridge must be started again"
 _LOGGED = ("gap",)  # what each customer does is in /feed, and counted
 # How often the registry is looked at when nothing comes.
 _IDLE_S = 0.5
+_GLANCE_S = 0.05
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
 
@@ -95,6 +96,7 @@ class Ingest:
         self._unfinished: tuple[Turn, list[Token]] | None = None
         self._registry_version: int | None = None
         self._registry_ns = 0
+        self._registry_glance_s = float("-inf")
         self._registry_look_s = 0.0
         self._expired: list[PromptRow] = []
         self._thread: threading.Thread | None = None
@@ -267,6 +269,9 @@ class Ingest:
 
     def _look_at_registry(self, turn: Turn) -> None:
         now_s = self._clock.steady_s()
+        if now_s < self._registry_glance_s:
+            return
+        self._registry_glance_s = now_s + _GLANCE_S
         try:
             touched_ns = self._registry.touched_ns()
             if touched_ns == self._registry_ns and now_s < self._registry_look_s:
@@ -315,7 +320,10 @@ class Ingest:
 
     def _follow(self, turn: Turn, tokens: list[Token]) -> None:
         """Prompts first: somebody is waiting for them."""
-        outcome = Outcome(self._prompts(turn), tokens, turn.events)
+        prompts = self._prompts(turn)
+        if prompts:
+            self._deliver(Outcome(messages=prompts))
+        outcome = Outcome(tokens=tokens, events=turn.events)
         for device in turn.started:
             log.info("device %08x begins epoch %d", device, self.intake.newest_epoch(device))
         for event in turn.events:

@@ -154,8 +154,11 @@ class Courier:
             )
 
     def received(self, name: str, payload: bytes, mid: int) -> None:
+        self._hear(name, payload)
         if self.link is not None:
             self.link.release(mid)
+
+    def _hear(self, name: str, payload: bytes) -> None:
         self.payload_bytes += len(payload)
         known = self._downlink.incarnations
         opened = self._downlink.open(name, payload)

@@ -155,7 +155,7 @@ class Outbox:
         """Capture what became of a prompt, and remember in the same commit that it is reported."""
         _check(touchpoint)
         self._next.changes.outcomes.append(prompt)
-        await self._captured([touchpoint], at_once=True)
+        await self._captured([touchpoint], at_once=False)
 
     async def mark(self, prompt: int, offer: str, surface: str) -> bool:
         """Durably note that a prompt is about to be displayed; False where it was noted before."""
@@ -256,6 +256,7 @@ class Outbox:
         count = len(group.changes.touchpoints)
         self._uncommitted -= count
         self.captured += count
+        self.on_committed(committed.rows)  # first: a prompt may hang on it
         for done in group.captures:
             if not done.done():
                 done.set_result(None)
@@ -263,7 +264,6 @@ class Outbox:
             if not marked.done():
                 marked.set_result(prompt in committed.marked)
         self._room.set()
-        self.on_committed(committed.rows)
 
     def _failed(self, group: _Group, error: EdgeError) -> None:
         log.error("outbox: %s", error)
