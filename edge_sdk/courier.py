@@ -279,7 +279,10 @@ class Courier:
             await self._introduce()
             return
         while self._room(BULK) and self._sent_to < self._stored_to:
-            rows = await self._outbox.rows_after(self._sent_to, BULK_WINDOW)
+            after = self._sent_to
+            rows = await self._outbox.rows_after(after, BULK_WINDOW)
+            if self._sent_to != after:
+                continue  # a new connection starts from the oldest, or a commit went ahead
             if not rows:
                 self._sent_to = self._stored_to
             done = bool(rows) and self._send_stored(rows)
