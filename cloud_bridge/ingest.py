@@ -39,7 +39,6 @@ _FAILED = "ingest failed; the bridge must be started again"
 _LOGGED = ("gap",)  # what each customer does is in /feed, and counted
 # How often the registry is looked at when nothing comes.
 _IDLE_S = 0.5
-_GLANCE_S = 0.05
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
 
@@ -96,7 +95,6 @@ class Ingest:
         self._unfinished: tuple[Turn, list[Token]] | None = None
         self._registry_version: int | None = None
         self._registry_ns = 0
-        self._registry_glance_s = float("-inf")
         self._registry_look_s = 0.0
         self._expired: list[PromptRow] = []
         self._thread: threading.Thread | None = None
@@ -269,9 +267,6 @@ class Ingest:
 
     def _look_at_registry(self, turn: Turn) -> None:
         now_s = self._clock.steady_s()
-        if now_s < self._registry_glance_s:
-            return
-        self._registry_glance_s = now_s + _GLANCE_S
         try:
             touched_ns = self._registry.touched_ns()
             if touched_ns == self._registry_ns and now_s < self._registry_look_s:
