@@ -206,6 +206,7 @@ class Ingest:
                 with self._state:
                     if self._finished():
                         self._turn(arrivals, bodies)
+                        self._tidy()
                         continue
                 for body in bodies:
                     _answer(body, None)
@@ -214,6 +215,13 @@ class Ingest:
             self._fail()
         for body in self._bodies:
             _answer(body, None)
+
+    def _tidy(self) -> None:
+        if not (self._live or self._bulk or self._bodies):
+            try:
+                self._store.tidy()
+            except StorageError as error:
+                log.error("storage: %s", error)  # the next commit will stall, and say so
 
     def _finished(self) -> bool:
         """Finish the turn that was begun on the event loop, if its commit failed there."""

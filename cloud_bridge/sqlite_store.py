@@ -9,8 +9,10 @@ from typing import TypeVar
 
 from cloud_bridge.store import WAITING, DeviceRow, EpochRow, LogRow, PromptRow, Writes
 from edge_sdk.adapters.sqlite import (
+    CHECKPOINT_EVERY,
     Connection,
     OpenConnection,
+    checkpoint,
     configure,
     open_connection,
     transaction,
@@ -72,6 +74,7 @@ class SqliteStore:
         self.path = home / FILE_NAME
         self._open_database = open_database
         self._database: Connection | None = None
+        self._commits = 0  # since the last checkpoint
 
     def open(self, tenant: str) -> None:
         """Own the file, and create it if need be.
@@ -104,9 +107,16 @@ class SqliteStore:
             with translated(self.path):
                 database.close()
 
+    def tidy(self) -> None:
+        """See Store."""
+        if self._commits >= CHECKPOINT_EVERY:
+            self._commits = 0
+            checkpoint(self._connection(), self.path)
+
     def commit(self, writes: Writes) -> None:
         """See Store."""
         database = self._connection()
+        self._commits += 1
         gone = [key for key, row in writes.epochs.items() if row is None]
         with transaction(database, self.path):
             _put(database, "log", writes.log)

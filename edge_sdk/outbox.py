@@ -48,7 +48,7 @@ class _Group:
     changes: Changes = field(default_factory=Changes)
     handed_over: int = 1
     captures: "list[asyncio.Future[None]]" = field(default_factory=list)
-    marks: "list[tuple[int, asyncio.Future[bool]]]" = field(default_factory=list)
+    marks: "list[asyncio.Future[set[int]]]" = field(default_factory=list)
 
     def absorb(self, later: "_Group") -> None:
         ours, theirs = self.changes, later.changes
@@ -70,6 +70,13 @@ class _Read:
     done: "asyncio.Future[list[Row]]"
 
 
+class _Checkpoint:
+    """Something to do between commits."""
+
+
+_Entry = _Group | _Read | _Checkpoint
+
+
 class Outbox:
     """`async with Outbox(store, clock) as outbox: await outbox.capture(touchpoint)`.
 
@@ -83,7 +90,7 @@ class Outbox:
         self.on_committed: Callable[[list[Row]], None] = _nobody
         self._clock = clock
         self._linger_s = linger_s
-        self._queue: queue.SimpleQueue[_Group | _Read | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._next = _Group()
         self._wanted = False  # whether anything is in the next group
         self._lingers = False  # whether it leaves within a linger already
@@ -157,13 +164,16 @@ class Outbox:
         self._next.changes.outcomes.append(prompt)
         await self._captured([touchpoint], at_once=False)
 
-    async def mark(self, prompt: int, offer: str, surface: str) -> bool:
-        """Durably note that a prompt is about to be displayed; False where it was noted before."""
-        done = self._loop_or_raise().create_future()
-        self._next.changes.marks.append((prompt, offer, surface))
-        self._next.marks.append((prompt, done))
+    async def mark(self, prompts: Sequence[tuple[int, str, str]]) -> set[int]:
+        """Durably note that prompts (id, offer, surface) are about to be displayed, in one commit.
+
+        Gives the ids of those that were not noted before.
+        """
+        done: asyncio.Future[set[int]] = self._loop_or_raise().create_future()
+        self._next.changes.marks += prompts
+        self._next.marks.append(done)
         self._commit_within(0)
-        return bool(await done)
+        return await done
 
     def forget(self, held: Sequence[tuple[int, int, int]]) -> None:
         """Delete rows that the bridge holds, with the next commit or soon."""
@@ -224,6 +234,8 @@ class Outbox:
         finally:
             self._store_lock.release()
         self._conclude(group, outcome)
+        if self.store.wants_checkpoint and self._queue.empty():
+            self._queue.put(_Checkpoint())
         return True
 
     def _conclude_theirs(self, group: _Group, outcome: Committed | EdgeError) -> None:
@@ -260,15 +272,15 @@ class Outbox:
         for done in group.captures:
             if not done.done():
                 done.set_result(None)
-        for prompt, marked in group.marks:
+        for marked in group.marks:
             if not marked.done():
-                marked.set_result(prompt in committed.marked)
+                marked.set_result(committed.marked)
         self._room.set()
 
     def _failed(self, group: _Group, error: EdgeError) -> None:
         log.error("outbox: %s", error)
         self._uncommitted -= len(group.changes.touchpoints)
-        waiting: list[asyncio.Future[Any]] = [*group.captures, *(done for _, done in group.marks)]
+        waiting: list[asyncio.Future[Any]] = [*group.captures, *group.marks]
         for done in waiting:
             if not done.done():
                 done.set_exception(error)
@@ -279,18 +291,29 @@ class Outbox:
     def _work(self) -> None:
         entry = self._queue.get()
         while entry is not None:
-            if isinstance(entry, _Read):
+            if not isinstance(entry, _Group):
                 with self._store_lock:
-                    self._read(entry)
+                    self._look_after(entry)
                 entry = self._queue.get()
             else:
                 following = self._absorb_waiting(entry)
                 with self._store_lock:
                     outcome = self._commit(entry)
                 self._tell(self._conclude_theirs, entry, outcome)
+                if self.store.wants_checkpoint and following is None:
+                    following = _Checkpoint()
                 entry = following or self._queue.get()
 
-    def _absorb_waiting(self, group: _Group) -> _Read | None:
+    def _look_after(self, entry: _Read | _Checkpoint) -> None:
+        if isinstance(entry, _Read):
+            self._read(entry)
+            return
+        try:
+            self.store.checkpoint()
+        except EdgeError as error:
+            log.error("outbox: %s", error)  # the next commit will tell whoever waits for it
+
+    def _absorb_waiting(self, group: _Group) -> _Read | _Checkpoint | None:
         """Let what piled up during the commit before share this one; what ended the pile."""
         while not self._queue.empty() and len(group.changes.touchpoints) < _COMMIT_TOUCHPOINTS:
             entry = self._queue.get()

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_sdk.adapters.sqlite import (
+    CHECKPOINT_EVERY,
     Connection,
     OpenConnection,
+    checkpoint,
     configure,
     open_connection,
     transaction,
@@ -138,6 +140,7 @@ class OutboxStore:
         self._epoch: Epoch | None = None
         self._burned: list[tuple[int, int, int, int, int]] = []
         self._shed_now: set[int] = set()
+        self._commits = 0  # since the last checkpoint
 
     @property
     def epoch(self) -> Epoch:
@@ -165,6 +168,16 @@ class OutboxStore:
     def has_notice(self) -> bool:
         """Whether the next commit, even of nothing, tells the bridge of batches given up."""
         return bool(self._burned)
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Whether `checkpoint` should be called when nothing waits."""
+        return self._commits >= CHECKPOINT_EVERY
+
+    def checkpoint(self) -> None:
+        """Copy SQLite's log into its file: two syncs that no commit has to wait for then."""
+        self._commits = 0
+        checkpoint(self._connection(), self.path)
 
     def close(self) -> None:
         database, self._database = self._database, None
@@ -225,6 +238,7 @@ class OutboxStore:
                 last = self.epoch.next_seq - 1
                 self._burned.append((self.epoch.number, first_seq, last, 0, SHED))
             raise
+        self._commits += 1
         kept = [row for row in rows if row.id not in self._shed_now]
         return Committed(kept, marked)
 

@@ -7,7 +7,7 @@ arrival, counted down by a clock that cannot jump.
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from typing import Self
 
@@ -72,6 +72,7 @@ class Prompts(AsyncIterator[Prompt]):
         self._outbox = outbox
         self._waiting: OrderedDict[int, Prompt] = OrderedDict()
         self._settled: OrderedDict[int, None] = OrderedDict()
+        self._ready: deque[Prompt] = deque()  # marked, and handed out next
         self._arrived = asyncio.Event()
         self._open = False
 
@@ -92,6 +93,10 @@ class Prompts(AsyncIterator[Prompt]):
 
     async def __anext__(self) -> Prompt:
         while True:
+            while self._ready and self._open:
+                prompt = self._ready.popleft()
+                if await self._is_alive(prompt):
+                    return prompt
             while not self._waiting:
                 if not self._open:
                     raise StopAsyncIteration
@@ -99,25 +104,36 @@ class Prompts(AsyncIterator[Prompt]):
                 await self._arrived.wait()
             if not self._open:
                 raise StopAsyncIteration
-            _, prompt = self._waiting.popitem(last=False)
-            self._settle(prompt.id)
-            try:
-                if await self._may_be_shown(prompt):
-                    return prompt
-            except StorageError as error:
-                # Without the mark it must not be shown. The bridge sends it again while it lives.
-                log.error("a prompt could not be marked and is not shown: %s", error)
-                self.counts["unmarked"] += 1
-                self._settled.pop(prompt.id, None)
+            await self._mark_waiting()
 
-    async def _may_be_shown(self, prompt: Prompt) -> bool:
-        if prompt.ttl_s <= 0:
-            self.counts["expired"] += 1
-            await _report(self._outbox, "expired", prompt.id, prompt.offer, prompt.surface)
-            return False
-        first = await self._outbox.mark(prompt.id, prompt.offer, prompt.surface)
-        self.counts["delivered" if first else "repeated"] += 1
-        return first
+    async def _mark_waiting(self) -> None:
+        """Mark what waits, in one commit, and make it ready to be shown."""
+        prompts = [self._waiting.popitem(last=False)[1] for _ in range(len(self._waiting))]
+        for prompt in prompts:
+            self._settle(prompt.id)
+        try:
+            marks = [(prompt.id, prompt.offer, prompt.surface) for prompt in prompts]
+            first = await self._outbox.mark(marks)
+        except StorageError as error:
+            # Without the mark none may be shown. The bridge sends them again while they live.
+            log.error("%d prompts could not be marked and are not shown: %s", len(prompts), error)
+            self.counts["unmarked"] += len(prompts)
+            for prompt in prompts:
+                self._settled.pop(prompt.id, None)
+            return
+        for prompt in prompts:
+            if prompt.id in first:
+                self._ready.append(prompt)
+            else:
+                self.counts["repeated"] += 1
+
+    async def _is_alive(self, prompt: Prompt) -> bool:
+        if prompt.ttl_s > 0:
+            self.counts["delivered"] += 1
+            return True
+        self.counts["expired"] += 1
+        await _report(self._outbox, "expired", prompt.id, prompt.offer, prompt.surface)
+        return False
 
     def arrived(self, wire: control.Prompt) -> None:
         """A prompt came, perhaps not for the first time. Called on the event loop."""

@@ -41,7 +41,8 @@ def configure(connection: Connection, path: Path) -> None:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL").__iter__().__next__()
         connection.execute("PRAGMA synchronous = FULL")
-        # A checkpoint costs two more syncs and many writes: one in a thousand commits or so.
+        # Checkpoints are made between commits (`checkpoint`); this one is for when there is no
+        # between.
         connection.execute("PRAGMA wal_autocheckpoint = 8192")
         connection.execute("PRAGMA journal_size_limit = 16777216")
 
@@ -59,6 +60,17 @@ def transaction(connection: Connection, path: Path) -> Iterator[None]:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
+
+
+# After so many commits there is little to copy, and a commit that waits for it waits briefly.
+CHECKPOINT_EVERY = 200
+
+
+def checkpoint(connection: Connection, path: Path) -> None:
+    """Copy the log into the file, so that no commit has to. Raises StorageError."""
+    with translated(path):
+        for _ in connection.execute("PRAGMA wal_checkpoint(PASSIVE)"):
+            pass
 
 
 _FULL, _BUSY, _LOCKED, _CORRUPT, _NOT_A_DATABASE = 13, 5, 6, 11, 26

@@ -185,9 +185,8 @@ def test_device_time_is_stamped_at_capture_and_never_over_the_callers(tmp_path: 
 def test_a_prompts_mark_and_outcome(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Watched(enrolled(tmp_path)).outbox as outbox:
-            assert await outbox.mark(1, "o", "kiosk")
-            assert not await outbox.mark(1, "o", "kiosk")
-            assert await outbox.mark(2, "o", "kiosk")
+            assert await outbox.mark([(1, "o", "kiosk")]) == {1}
+            assert await outbox.mark([(1, "o", "kiosk"), (2, "o", "kiosk")]) == {2}
             await outbox.capture_outcome(make("prompt.shown", prompt=1), 1)
         async with Watched(tmp_path).outbox as outbox:
             assert outbox.unreported == [(2, "o", "kiosk")]
