@@ -30,7 +30,7 @@ SITE = "demo-store"
 DRAIN_S = 30.0
 # Sightings and positions are in no hurry, and larger batches are smaller on the line. A visit
 # does not linger, whatever this says.
-GATEWAY_LINGER_S = 0.5
+LINGER_S = {"gateway": 0.5}
 _DIM, _BOLD, _GREEN, _RESET = "\033[2m", "\033[1m", "\033[32m", "\033[0m"
 
 
@@ -156,7 +156,7 @@ async def _open_the_store(
     async with contextlib.AsyncExitStack() as stack:
         devices = {
             name: await stack.enter_async_context(
-                Device(DeviceConfig(home, bridge.broker, linger_s=GATEWAY_LINGER_S))
+                Device(DeviceConfig(home, bridge.broker, linger_s=LINGER_S.get(name, 0.02)))
             )
             for name, home in homes.items()
         }
