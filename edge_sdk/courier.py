@@ -17,7 +17,7 @@ from edge_sdk.clock import Clock
 from edge_sdk.downlink import Downlink
 from edge_sdk.errors import StorageError
 from edge_sdk.outbox import Outbox
-from edge_sdk.outbox_store import Row, row_id
+from edge_sdk.rows import Row, row_id
 from edge_sdk.wire import control, seal
 from edge_sdk.wire.suite import Suite
 from edge_sdk.wire.topics import BULK, LIVE, topic

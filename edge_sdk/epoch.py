@@ -1,17 +1,9 @@
 """The open epoch of a device: its sealing keys, in memory only, and its place in the numbering."""
 
-import zlib
-from collections.abc import Sequence
-
 from edge_sdk.key_slots import KeySlots
 from edge_sdk.wire import seal
-from edge_sdk.wire.batch import TooLarge, encode_columns, encode_rows
 from edge_sdk.wire.keys import MAX_SEQ, Ratchet, down_key
 from edge_sdk.wire.suite import Suite
-from edge_sdk.wire.touchpoint import Touchpoint
-
-# Below this many touchpoints the column form's dictionary costs more than it saves.
-_COLUMNS_FROM = 3
 
 
 class Epoch:
@@ -45,26 +37,3 @@ class Epoch:
         key = ratchet.message_key()
         self._ratchet = ratchet.at(ratchet.seq + 1) if ratchet.seq < MAX_SEQ else None
         return header.seq, seal.seal_up(self._suite, header, key, plaintext)
-
-
-def encode(touchpoints: Sequence[Touchpoint]) -> list[tuple[int, bytes, int]]:
-    """(kind, plaintext, touchpoints) of one batch, or of more where they do not fit one."""
-    listed = list(touchpoints)
-    try:
-        if len(listed) < _COLUMNS_FROM:
-            return [(seal.ROWS, encode_rows(listed), len(listed))]
-        return [(*_deflated(encode_columns(listed)), len(listed))]
-    except TooLarge:
-        if len(listed) == 1:
-            raise
-        half = len(listed) // 2
-        return encode(listed[:half]) + encode(listed[half:])
-
-
-def _deflated(plaintext: bytes) -> tuple[int, bytes]:
-    """(kind, plaintext): deflated where shorter (docs/decisions/0018-deflated-columns.md)."""
-    squeezer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-    shorter = squeezer.compress(plaintext) + squeezer.flush()
-    if len(shorter) < len(plaintext):
-        return seal.DEFLATED, shorter
-    return seal.COLUMNS, plaintext

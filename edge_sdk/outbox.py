@@ -19,7 +19,8 @@ from typing import Any, Self
 
 from edge_sdk.clock import Clock
 from edge_sdk.errors import ClosedError, EdgeError, StorageError
-from edge_sdk.outbox_store import Changes, Committed, OutboxStore, Row
+from edge_sdk.outbox_store import OutboxStore
+from edge_sdk.rows import Changes, Committed, Row
 from edge_sdk.wire.batch import TooLarge, encode_rows
 from edge_sdk.wire.touchpoint import PROMPTING, Touchpoint, TouchpointError, check
 

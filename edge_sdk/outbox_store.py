@@ -10,7 +10,6 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_sdk.adapters.sqlite import (
@@ -23,9 +22,12 @@ from edge_sdk.adapters.sqlite import (
     transaction,
     translated,
 )
-from edge_sdk.epoch import Epoch, encode
+from edge_sdk.batching import by_class, encode
+from edge_sdk.damaged import set_aside
+from edge_sdk.epoch import Epoch
 from edge_sdk.errors import CorruptError, StorageError
 from edge_sdk.key_slots import KeySlots
+from edge_sdk.rows import Changes, Committed, Row, row_id
 from edge_sdk.wire import seal
 from edge_sdk.wire.control import (
     CORRUPT,
@@ -39,10 +41,8 @@ from edge_sdk.wire.suite import Suite
 from edge_sdk.wire.touchpoint import (
     CLASS_NAMES,
     CONTROL,
-    PRIORITY,
     PROMPTING,
     SIGHTINGS,
-    VISITS,
     Touchpoint,
 )
 
@@ -61,56 +61,11 @@ _SCHEMA = (
     "PRAGMA user_version = 1",
 )
 _KEPT_PROMPTS = 4096
-_KEPT_DAMAGED_FILES = 3
 _ROW_OVERHEAD_BYTES = 64
-# A bulk batch need not be larger: past this the dictionary is paid for, and a loss costs more.
-_BATCH_TOUCHPOINTS = 256
-_UNKNOWN_CLASS = VISITS
 
 
 class OutboxFullError(StorageError):
     """Ours or the link's: all that waits is more precious than what was captured now."""
-
-
-def row_id(epoch: int, seq: int) -> int:
-    """A batch's name as one number; numbers rise in the order of sealing."""
-    return epoch << 16 | seq
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One sealed batch as the courier sees it."""
-
-    id: int
-    prompting: bool
-    sealed_ms: int
-    message: bytes = field(repr=False)
-
-    @property
-    def epoch(self) -> int:
-        return self.id >> 16
-
-    @property
-    def seq(self) -> int:
-        return self.id & 0xFFFF
-
-
-@dataclass(slots=True)
-class Changes:
-    """What one transaction does: everything that has waited for it."""
-
-    touchpoints: list[Touchpoint] = field(default_factory=list)
-    held: list[tuple[int, int, int]] = field(default_factory=list)
-    marks: list[tuple[int, str, str]] = field(default_factory=list)
-    outcomes: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What one transaction did: the rows that it added, and the prompts that it marked first."""
-
-    rows: list[Row]
-    marked: set[int]
 
 
 class OutboxStore:
@@ -227,7 +182,7 @@ class OutboxStore:
         try:
             with transaction(self._connection(), self.path):
                 self._delete(changes.held)
-                for priority, touchpoints in _batches(changes.touchpoints):
+                for priority, touchpoints in by_class(changes.touchpoints):
                     rows += self._add_batches(priority, touchpoints, now_ms)
                 rows += self._add_notice(now_ms)
                 marked = self._mark(changes.marks, changes.outcomes)
@@ -386,18 +341,7 @@ class OutboxStore:
         if database is not None:
             with suppress(sqlite3.Error):  # the file is lost either way
                 database.close()
-        kept = sorted(self.path.parent.glob(f"{self.path.name}.*damaged-*"), key=_number)
-        number = _number(kept[-1]) + 1 if kept else 1
-        for old in kept:
-            if _number(old) <= number - _KEPT_DAMAGED_FILES:
-                old.unlink(missing_ok=True)
-        aside = self.path.with_name(f"{self.path.name}.damaged-{number:04d}")
-        # The log goes first: a new database must never find an old log beside it.
-        wal = self.path.with_name(self.path.name + "-wal")
-        if wal.exists():
-            wal.replace(aside.with_name(f"{self.path.name}.wal-damaged-{number:04d}"))
-        if self.path.exists():
-            self.path.replace(aside)
+        aside = set_aside(self.path)
         self.size_bytes = self.batches = 0
         log.error("%s; it is kept as %s, and the device goes on with a new outbox", error, aside)
 
@@ -424,23 +368,6 @@ class OutboxStore:
         # Only now: a batch of an epoch without a stored hello could never be delivered.
         self._epoch = epoch
         return row
-
-
-def _batches(touchpoints: Sequence[Touchpoint]) -> list[tuple[int, list[Touchpoint]]]:
-    """Touchpoints by priority class, first captured first; each list fits a batch by number."""
-    by_class: dict[int, list[Touchpoint]] = {}
-    for touchpoint in touchpoints:
-        by_class.setdefault(PRIORITY.get(touchpoint.code, _UNKNOWN_CLASS), []).append(touchpoint)
-    return [
-        (priority, listed[at : at + _BATCH_TOUCHPOINTS])
-        for priority, listed in by_class.items()
-        for at in range(0, len(listed), _BATCH_TOUCHPOINTS)
-    ]
-
-
-def _number(damaged: Path) -> int:
-    digits = damaged.name.rsplit("-", 1)[1]
-    return int(digits) if digits.isdigit() else 0
 
 
 def _merged(gaps: list[tuple[int, int, int, int, int]]) -> list[tuple[int, int, int, int, int]]:

@@ -18,7 +18,8 @@ from cloud_bridge.store import DECISION, GAPS, WAITING, PromptRow
 from cloud_bridge.turn import Arrival, Collected, Turn
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.sqlite import OpenConnection, open_connection
-from edge_sdk.epoch import Epoch, encode
+from edge_sdk.batching import encode
+from edge_sdk.epoch import Epoch
 from edge_sdk.errors import EdgeError
 from edge_sdk.key_slots import OpenSlots
 from edge_sdk.wire.batch import COLUMNS, encode_columns

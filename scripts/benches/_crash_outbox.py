@@ -11,7 +11,8 @@ from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.sqlite import OpenConnection
 from edge_sdk.errors import EdgeError
 from edge_sdk.key_slots import KeySlots, OpenSlots, Slot, enrol
-from edge_sdk.outbox_store import FILE_NAME, Changes, OutboxFullError, OutboxStore
+from edge_sdk.outbox_store import FILE_NAME, OutboxFullError, OutboxStore
+from edge_sdk.rows import Changes
 from edge_sdk.wire.enrolment import SECRET_BYTES, Enrolment, to_token
 from edge_sdk.wire.touchpoint import Touchpoint, make
 from simulators.mix import bulk

@@ -24,7 +24,8 @@ from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.clock import SteadyClock
 from edge_sdk.key_slots import KeySlots, enrol
 from edge_sdk.outbox import Outbox
-from edge_sdk.outbox_store import OutboxStore, Row
+from edge_sdk.outbox_store import OutboxStore
+from edge_sdk.rows import Row
 from edge_sdk.version import AGENT
 from edge_sdk.wire.enrolment import SECRET_BYTES, Enrolment, to_token
 from edge_sdk.wire.touchpoint import Touchpoint, make

@@ -22,7 +22,8 @@ from benches._chain import Chain
 from benches._sparkplug import Sparkplug
 from cloud_bridge.decode import decode
 from edge_sdk.adapters.aes import AesCcm
-from edge_sdk.epoch import Epoch, encode
+from edge_sdk.batching import encode
+from edge_sdk.epoch import Epoch
 from edge_sdk.version import AGENT
 from edge_sdk.wire import seal
 from edge_sdk.wire.control import Hello, encode_ack, encode_hello

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_bridge.decode import decode
-from edge_sdk.epoch import encode
+from edge_sdk.batching import encode
 from edge_sdk.wire.batch import BatchError, encode_columns
 from edge_sdk.wire.seal import COLUMNS, DEFLATED
 from edge_sdk.wire.touchpoint import make

@@ -13,7 +13,8 @@ from edge_sdk.clock import SteadyClock
 from edge_sdk.courier import BULK_WINDOW, Courier
 from edge_sdk.key_slots import KeySlots
 from edge_sdk.outbox import Outbox
-from edge_sdk.outbox_store import OutboxStore, Row
+from edge_sdk.outbox_store import OutboxStore
+from edge_sdk.rows import Row
 from edge_sdk.wire import control, seal
 from edge_sdk.wire.topics import DOWN, topic
 from edge_sdk.wire.touchpoint import make

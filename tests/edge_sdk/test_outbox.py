@@ -12,7 +12,8 @@ from edge_sdk.clock import SteadyClock
 from edge_sdk.errors import ClosedError, DiskFullError
 from edge_sdk.key_slots import KeySlots
 from edge_sdk.outbox import Outbox
-from edge_sdk.outbox_store import OutboxStore, Row
+from edge_sdk.outbox_store import OutboxStore
+from edge_sdk.rows import Row
 from edge_sdk.wire.touchpoint import Touchpoint, TouchpointError, make
 from tests.edge_sdk.homes import enrolled
 

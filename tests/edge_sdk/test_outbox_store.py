@@ -11,7 +11,8 @@ from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.sqlite import Connection, open_connection
 from edge_sdk.errors import DiskFullError, StorageError
 from edge_sdk.key_slots import KeySlots
-from edge_sdk.outbox_store import FILE_NAME, Changes, Committed, OutboxFullError, OutboxStore, Row
+from edge_sdk.outbox_store import FILE_NAME, OutboxFullError, OutboxStore
+from edge_sdk.rows import Changes, Committed, Row
 from edge_sdk.wire import control, seal
 from edge_sdk.wire.keys import MAX_SEQ, Ratchet, next_chain_key, root_key
 from edge_sdk.wire.touchpoint import Touchpoint, make
