@@ -34,6 +34,8 @@ Waiting = TypeVar("Waiting")
 MAX_WAITING = 1024
 LIVE_A_TURN = 256
 BULK_A_TURN = 10
+# Bulk is in no hurry: in company it costs fewer commits, and a visit finds the disk free.
+BULK_LINGER_S = 0.05
 BODIES_A_TURN = 256
 _FAILED = "ingest failed; the bridge must be started again"
 _LOGGED = ("gap",)  # what each customer does is in /feed, and counted
@@ -263,8 +265,14 @@ class Ingest:
                 due_s = self._due_s
                 idle_s = _IDLE_S if due_s is None else due_s - self._clock.steady_s()
                 self._ready.wait(max(0.0, min(_IDLE_S, idle_s)))
+            if self._bulk:
+                self._ready.wait_for(self._is_urgent, BULK_LINGER_S)
             arrivals = _taken(self._live, LIVE_A_TURN) + _taken(self._bulk, BULK_A_TURN)
             return arrivals, _taken(self._bodies, BODIES_A_TURN)
+
+    def _is_urgent(self) -> bool:
+        urgent = self._live or self._bodies or self._unfinished or self._stopping.is_set()
+        return bool(urgent) or len(self._bulk) >= BULK_A_TURN
 
     def _collect(self, turn: Turn, body: _Body) -> bool | None:
         try:
