@@ -11,6 +11,7 @@ import logging
 import random
 import socket
 import ssl
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
@@ -121,6 +122,7 @@ class PahoLink:
         self._max_delay_s = max_delay_s
         self._client: paho.Client | None = None
         self._window = 65_535
+        self._received: deque[paho.MQTTMessage] = deque()  # during one call of paho's alone
         self._up = False
         self._writing = False
         self._over: asyncio.Future[str] | None = None
@@ -247,6 +249,11 @@ class PahoLink:
         client.loop_read()
         while client.socket() is sock and isinstance(sock, ssl.SSLSocket) and sock.pending():
             client.loop_read()
+        # Not from within paho's callback: whoever publishes there while the socket breaks waits for
+        # ever for the lock that the callback holds.
+        while self._received:
+            message = self._received.popleft()
+            self._listener.received(message.topic, bytes(message.payload), message.mid)
         if client is self._client:
             self._want_write()
 
@@ -344,7 +351,7 @@ class PahoLink:
     def _on_message(
         self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
     ) -> None:
-        self._listener.received(message.topic, bytes(message.payload), message.mid)
+        self._received.append(message)
 
     def _on_publish(
         self,
