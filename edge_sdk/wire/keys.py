@@ -8,8 +8,8 @@
     DK_e    = HMAC(CK_e, "down")
     MK_down = HMAC(HMAC(DK_e, incarnation), seq)[:16]     one message of one start of the bridge
 
-Runs let a receiver skip n batches in n / 256 + 256 steps, not n: a forged sequence number costs it
-under a millisecond (docs/decisions/0017-runs-of-256.md). docs/wire.md, "Keys".
+Runs let a receiver skip n batches in n / 256 + 256 steps, not n: a forged sequence number is
+cheap to refuse (docs/decisions/0017-runs-of-256.md). docs/wire.md, "Keys".
 """
 
 import struct
