@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloud_bridge import logs
-from cloud_bridge.config import Config, host_and_port
+from cloud_bridge.config import Config, home_of, host_and_port
 from cloud_bridge.registry import Registry
+from cloud_bridge.people import MAX_RESIDENT
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.errors import ConfigError, EdgeError
 from edge_sdk.wire.enrolment import to_token
@@ -36,8 +37,9 @@ the device (`edge-sdk enrol`), and keep it as you would a password.
 """
 
 RUN = """
-Runs until it is interrupted. The folder --data holds everything that must survive: two SQLite files
-that only their owner may read. One bridge at a time owns it.
+Runs until it is interrupted, for every tenant in --data. The folder holds all that must survive: for
+each tenant one of its own, with two SQLite files that only their owner may read. One bridge at a
+time owns it.
 """
 
 
@@ -47,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command == "run":
             return _run(args)
-        with Registry(args.data).opened(getattr(args, "tenant", None)) as registry:
+        with Registry(home_of(args.data, args.tenant)).opened(args.tenant) as registry:
             return _COMMANDS[args.command](registry, args)
     except EdgeError as error:
         print(f"cloud-bridge: {error}", file=sys.stderr)
@@ -68,9 +70,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--data", type=Path, required=True, metavar="DIR", help="the bridge's folder"
         )
-    for command in (run, enrol):
         command.add_argument(
-            "--tenant", metavar="NAME", help="whose bridge it is; needed the first time"
+            "--tenant",
+            metavar="NAME",
+            help="which tenant; needed for a new one, and where there are several",
         )
     _add_run(run)
     _add_enrol(enrol)
@@ -100,6 +103,26 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         help="where to serve /collect, /health, /feed and /docs (default: 127.0.0.1:8080)",
     )
     run.add_argument("--rules", type=Path, metavar="FILE", help="rules instead of our examples")
+    run.add_argument(
+        "--keep-days",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="drop the log's rows after so many days, and identifiers that led to nobody"
+        " (default: keep all)",
+    )
+    run.add_argument(
+        "--people-in-memory",
+        type=int,
+        default=MAX_RESIDENT,
+        metavar="N",
+        help=f"a tenant's records that stay in memory, some 300 bytes each (default: {MAX_RESIDENT})",
+    )
+    run.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="make what is derived again from the log; what the log no longer has is lost",
+    )
     run.add_argument("--log-format", choices=("text", "json"), default="text")
     run.add_argument(
         "--ready-json",
@@ -153,7 +176,18 @@ def _run(args: argparse.Namespace) -> int:
     host, port = host_and_port(args.http)
     if not 0 <= args.broker_port <= 65_535:
         raise ConfigError("a port is 0 to 65535")
-    config = Config(args.data, args.tenant, args.broker, args.broker_port, host, port, args.rules)
+    config = Config(
+        args.data,
+        args.tenant,
+        args.broker,
+        args.broker_port,
+        host,
+        port,
+        args.rules,
+        args.people_in_memory,
+        args.keep_days,
+        args.rebuild,
+    )
     return asyncio.run(_serve(config, args.ready_json))
 
 

@@ -11,7 +11,6 @@ import msgspec
 
 from cloud_bridge.errors import CollectError
 from cloud_bridge.turn import Collected
-from edge_sdk.wire.batch import COLUMNS, ROWS, TooLarge, encode_columns, encode_rows
 from edge_sdk.wire.touchpoint import CODES, FIELDS, ID, Touchpoint, TouchpointError, check
 
 MAX_BODY_BYTES = 65_536
@@ -57,12 +56,8 @@ def parse(raw: bytes, received_ms: int) -> Collected:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise CollectError("the body is not JSON", 400) from None
     touchpoints = [_touchpoint(body, at, received_ms) for at in range(len(body.events))]
-    try:
-        kind, plaintext = _encoded(touchpoints)
-    except TooLarge:
-        raise CollectError("too much for one body: send fewer events in each", 413) from None
     key = hashlib.sha256(f"{body.site}\0{body.session}\0{body.id}".encode()).digest()[:16]
-    return Collected(key, body.site, received_ms, kind, plaintext, touchpoints)
+    return Collected(key, body.site, received_ms, touchpoints)
 
 
 def _touchpoint(body: Body, at: int, received_ms: int) -> Touchpoint:
@@ -91,13 +86,6 @@ def _touchpoint(body: Body, at: int, received_ms: int) -> Touchpoint:
     except TouchpointError as error:
         raise CollectError(f"{where}: {error}") from None
     return touchpoint
-
-
-def _encoded(touchpoints: list[Touchpoint]) -> tuple[int, bytes]:
-    try:
-        return COLUMNS, encode_columns(touchpoints)
-    except TooLarge:  # too many different texts, perhaps
-        return ROWS, encode_rows(touchpoints)
 
 
 def _place(error: msgspec.ValidationError) -> str:

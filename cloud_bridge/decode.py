@@ -1,17 +1,16 @@
-"""Batches on the bridge: opened plaintext to touchpoints, a column at a time.
+"""Batches on the bridge: opened plaintext to checked columns.
 
 The same answers as `edge_sdk.wire.batch`, which a board shares, and many times faster: msgspec
 reads, and what is checked is a column's set of types or dictionary indices, not each value.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate, islice, repeat
-from operator import attrgetter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from cloud_bridge.batch import KINDS, OPAQUE, Batch
 from edge_sdk.wire.batch import (
     COLUMNS,
     MAX_PLAINTEXT,
@@ -25,7 +24,6 @@ from edge_sdk.wire.seal import DEFLATED
 from edge_sdk.wire.touchpoint import (
     DATA,
     DBM,
-    FIELDS,
     ID,
     INT,
     MAX_CODE,
@@ -39,7 +37,6 @@ from edge_sdk.wire.touchpoint import (
 
 _END_MS = 1 << 53
 _SHORT = MAX_ID_BYTES // 4  # characters: within every limit, whatever they are
-_OPAQUE = "opaque"
 _LEVELS: set[int | None] = {None, *range(-255, 256)}
 _TYPES: dict[str, set[type]] = {
     TEXT: {str, type(None)},
@@ -47,32 +44,21 @@ _TYPES: dict[str, set[type]] = {
     INT: {int, type(None)},
     DBM: {int, type(None)},
     DATA: {bytes, type(None)},
-    _OPAQUE: {int, str, bytes, type(None)},
+    OPAQUE: {int, str, bytes, type(None)},
 }
-_KINDS = {code: tuple(kind for _, kind in fields) for code, fields in FIELDS.items()}
-_at_ms = attrgetter("at_ms")
 
 
-def decode(kind: int, plaintext: bytes) -> list[Touchpoint]:
-    """Touchpoints of a batch of kind ROWS, COLUMNS or DEFLATED, in capture order.
-
-    Raises BatchError.
-    """
+def decode(kind: int, plaintext: bytes) -> Batch:
+    """The touchpoints of a batch of kind ROWS, COLUMNS or DEFLATED. Raises BatchError."""
     return _DECODERS[kind](plaintext)
 
 
-def newest_ms(touchpoints: Iterable[Touchpoint]) -> int:
-    """The latest device time in a batch."""
-    newest: int = max(map(_at_ms, touchpoints))
-    return newest
-
-
-def _rows(plaintext: bytes) -> list[Touchpoint]:
+def _rows(plaintext: bytes) -> Batch:
     rows = _unpacked(plaintext)
     if not 2 <= len(rows) <= 1 + MAX_TOUCHPOINTS:
         raise BatchError("a batch holds 1 to 4096 touchpoints")
     base_ms = _time(rows[0])
-    return [_row(row, base_ms) for row in rows[1:]]
+    return Batch.of([_row(row, base_ms) for row in rows[1:]])
 
 
 def _row(row: object, base_ms: int) -> Touchpoint:
@@ -80,7 +66,7 @@ def _row(row: object, base_ms: int) -> Touchpoint:
         raise BatchError("a row is [code, dt_ms, value, ...]")
     code = _code(row[0])
     at_ms = _time(base_ms + row[1])
-    kinds = _KINDS.get(code)
+    kinds = KINDS.get(code)
     values = row[2:]
     if kinds is None:
         if len(values) > MAX_VALUES or not all(map(fits_opaque, values)):
@@ -99,56 +85,48 @@ def _row(row: object, base_ms: int) -> Touchpoint:
     return Touchpoint(code, at_ms, tuple(values))
 
 
-def _columns(plaintext: bytes) -> list[Touchpoint]:
+def _columns(plaintext: bytes) -> Batch:
     parts = _unpacked(plaintext)
     if len(parts) < 5:
         raise BatchError("a column batch has five parts")
     words = _Words(_array(parts[1]))
     runs, counts = _runs(_array(parts[2]))
-    times = _times(_time(parts[0]), parts[3], sum(counts.values()))
+    times = _deltas(parts[3], sum(counts.values()))
     groups = _array(parts[4])
     if len(groups) != len(counts):
         raise BatchError("a group of columns for each type")
-    rows = {
-        code: iter(_group(code, counts[code], _array(group), words))
-        for code, group in zip(counts, groups, strict=True)
+    checked = {
+        code: _group(code, count, _array(group), words)
+        for (code, count), group in zip(counts.items(), groups, strict=True)
     }
     _ignored(parts[5:], 1)
-    codes: list[int] = []
-    values: list[tuple[Any, ...]] = []
-    for code, length in runs:
-        codes.extend(repeat(code, length))
-        values.extend(islice(rows[code], length))
-    return list(map(Touchpoint, codes, times, values))
+    batch = Batch(_time(parts[0]), words.listed, runs, times, checked)
+    if min(batch.at_ms) < 0 or max(batch.at_ms) >= _END_MS:
+        raise BatchError("a time is milliseconds since 1970")
+    return batch
 
 
-def _runs(runs: list[Any]) -> tuple[list[tuple[int, int]], dict[int, int]]:
-    """(code, length) runs, and the number of touchpoints of each code in order of appearance."""
+def _runs(runs: list[Any]) -> tuple[list[int], dict[int, int]]:
+    """Code, length, code, length ...; the number of each code in order of appearance."""
     if len(runs) % 2 or not runs:
         raise BatchError("runs are pairs of code and length")
-    pairs = list(zip(runs[::2], runs[1::2], strict=True))
     counts: dict[int, int] = {}
     room = MAX_TOUCHPOINTS
-    for code, length in pairs:
+    for code, length in zip(runs[::2], runs[1::2], strict=True):
         if type(length) is not int or not 0 < length <= room:
             raise BatchError("a run is longer than a batch may be")
         room -= length
         counts[_code(code)] = counts.get(code, 0) + length
-    return pairs, counts
+    return runs, counts
 
 
-def _times(base_ms: int, column: object, count: int) -> list[int]:
-    """Device time of each touchpoint, from the ms between them."""
+def _deltas(column: Any, count: int) -> int | list[int]:
+    """The ms before each touchpoint."""
     if type(column) is int:
-        deltas: Iterable[int] = repeat(column, count)
-    elif type(column) is list and len(column) == count and set(map(type, column)) == {int}:
-        deltas = column
-    else:
-        raise BatchError("times are one integer, or one for each touchpoint")
-    times = list(accumulate(deltas, initial=base_ms))
-    if min(times) < 0 or max(times) >= _END_MS:
-        raise BatchError("a time is milliseconds since 1970")
-    return times[1:]
+        return column
+    if type(column) is list and len(column) == count and set(map(type, column)) == {int}:
+        return column
+    raise BatchError("times are one integer, or one for each touchpoint")
 
 
 class _Words:
@@ -157,68 +135,65 @@ class _Words:
     def __init__(self, words: list[Any]) -> None:
         if len(words) > MAX_WORDS or not set(map(type, words)) <= {str}:
             raise BatchError("a dictionary holds 255 texts at most")
-        self._words = [None, *words]
+        self.listed: list[str | None] = [None, *words]
         self._good: dict[str, bytes] = {}
 
-    def column(self, kind: str, indices: bytes) -> list[Any]:
-        """The texts, or nil, of a column's indices."""
+    def check(self, kind: str, indices: bytes) -> None:
+        """Whether a column of this kind may have these indices. Raises BatchError."""
         good = self._good.get(kind)
         if good is None:
             good = self._good[kind] = self._indices(kind)
         if indices.translate(None, good):
             raise BatchError("an index beyond the dictionary, or of a text that cannot stand here")
-        return list(map(self._words.__getitem__, indices))
 
     def _indices(self, kind: str) -> bytes:
-        if max(map(len, self._words[1:]), default=0) > _SHORT or kind not in (TEXT, ID):
-            return bytes(at for at, word in enumerate(self._words) if _fits(kind, word))
+        words: list[Any] = self.listed
+        if max(map(len, words[1:]), default=0) > _SHORT or kind not in (TEXT, ID):
+            return bytes(at for at, word in enumerate(words) if _fits(kind, word))
         if kind is TEXT:
-            return bytes(range(len(self._words)))
-        return bytes([0, *(at for at, word in enumerate(self._words[1:], 1) if ":" in word)])
+            return bytes(range(len(words)))
+        return bytes([0, *(at for at, word in enumerate(words[1:], 1) if ":" in word)])
 
 
-def _group(code: int, count: int, columns: list[Any], words: _Words) -> Sequence[tuple[Any, ...]]:
-    """The values of all touchpoints of one type, in order."""
-    kinds = _KINDS.get(code)
+def _group(code: int, count: int, columns: list[Any], words: _Words) -> list[Any]:
+    """The checked columns of all touchpoints of one type: a column a field, nil where it lacks."""
+    kinds = KINDS.get(code)
     if kinds is None:
         if len(columns) > MAX_VALUES:
             raise BatchError("an unknown touchpoint holds at most 64 values")
-        kinds = (_OPAQUE,) * len(columns)
-    known = zip(kinds, columns, strict=False)  # a device of another version has fewer or more
-    spread = [_column(kind, column, count, words) for kind, column in known]
+        kinds = (OPAQUE,) * len(columns)
     _ignored(columns[len(kinds) :], 3)
-    spread += [[None] * count] * (len(kinds) - len(spread))
-    return list(zip(*spread, strict=True)) if spread else [()] * count
+    columns = columns[: len(kinds)]  # a device of another version has fewer or more
+    for kind, column in zip(kinds, columns, strict=False):
+        _check(kind, column, count, words)
+    columns += [None] * (len(kinds) - len(columns))
+    return columns
 
 
-def _column(kind: str, column: object, count: int, words: _Words) -> Iterable[Any]:
-    """One value for each touchpoint, whichever of the three forms the column has."""
+def _check(kind: str, column: Any, count: int, words: _Words) -> None:
+    """Whichever of the three forms a column has. Raises BatchError."""
     if type(column) is bytes:
         if len(column) != count:
             raise BatchError("a column is shorter or longer than its group")
-        return words.column(kind, column)
+        words.check(kind, column)
+        return
     if type(column) is not list:
         value = -column if kind is DBM and type(column) is int else column
         if not _fits(kind, value):
             raise BatchError("a value does not have its field's kind")
-        return repeat(value, count)
+        return
     if len(column) != count:
         raise BatchError("a column is shorter or longer than its group")
     if not set(map(type, column)) <= _TYPES[kind]:
         raise BatchError("a value does not have its field's kind")
-    if kind is INT:  # no MessagePack integer is out of its range
-        return column
-    if kind is DBM:
-        column = [None if value is None else -value for value in column]
-        if _LEVELS.issuperset(column):
-            return column
+    if kind is INT or (kind is DBM and _LEVELS.issuperset(column)):
+        return  # no MessagePack integer is out of an INT's range
     if not all(_fits(kind, value) for value in set(column)):
         raise BatchError("a value does not have its field's kind")
-    return column
 
 
 def _fits(kind: str, value: object) -> bool:
-    return fits_opaque(value) if kind is _OPAQUE else fits(kind, value)
+    return fits_opaque(value) if kind is OPAQUE else fits(kind, value)
 
 
 def _ignored(values: list[Any], depth: int) -> None:
@@ -257,7 +232,7 @@ def _code(code: object) -> int:
     return code
 
 
-def _deflated(plaintext: bytes) -> list[Touchpoint]:
+def _deflated(plaintext: bytes) -> Batch:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         # One byte more, or a stream that fills the limit could not be seen to end there.
@@ -269,7 +244,7 @@ def _deflated(plaintext: bytes) -> list[Touchpoint]:
     return _columns(columns)
 
 
-_DECODERS: dict[int, Callable[[bytes], list[Touchpoint]]] = {
+_DECODERS: dict[int, Callable[[bytes], Batch]] = {
     ROWS: _rows,
     COLUMNS: _columns,
     DEFLATED: _deflated,

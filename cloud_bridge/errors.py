@@ -1,6 +1,6 @@
 """What can go wrong in the bridge, besides a bad setting and the disk (`edge_sdk.errors`)."""
 
-from edge_sdk.errors import EdgeError
+from edge_sdk.errors import EdgeError, StorageError
 
 
 class BridgeError(EdgeError):
@@ -24,3 +24,11 @@ class CollectError(BridgeError):
     def __init__(self, reason: str, status: int = 422) -> None:
         super().__init__(reason)
         self.status = status
+
+
+class FencedError(StorageError):
+    """Another owner has opened the store since: this one may write nothing any more. Stop."""
+
+
+class SnapshotError(BridgeError):
+    """Theirs: what is derived cannot be used and cannot be made again; the message says why."""

@@ -3,32 +3,27 @@
 import asyncio
 import contextlib
 import logging
-import secrets
 import socket
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 
 from cloud_bridge import rules
 from cloud_bridge.broker import choose
 from cloud_bridge.clock import Clock, SystemClock
-from cloud_bridge.config import Config
-from cloud_bridge.dispatch import Downlink
+from cloud_bridge.config import Config, home_of, tenants_in
 from cloud_bridge.errors import BridgeError
 from cloud_bridge.feed import Feed
-from cloud_bridge.ingest import Ingest, Outcome
-from cloud_bridge.intake import Intake
+from cloud_bridge.queues import Turnstile
 from cloud_bridge.registry import Registry
-from cloud_bridge.sqlite_store import SqliteStore
-from cloud_bridge.subscriber import Subscriber
+from cloud_bridge.tenancy import Tenancy
+from cloud_bridge.turn import Collected, Event
 from cloud_bridge.web import Ports, create_app
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.sqlite import OpenConnection, open_connection
 from edge_sdk.wire.enrolment import to_token
-from edge_sdk.wire.keys import INCARNATION_BYTES
 from edge_sdk.wire.suite import Suite
 
 log = logging.getLogger(__name__)
@@ -41,7 +36,8 @@ MAX_REQUESTS = 1000
 class Bridge:
     """`async with Bridge(config) as bridge: await bridge.wait()`.
 
-    `suite` and `open_database` are for campaigns that audit every use of a key or write to disk.
+    It serves every tenant that has a folder in `config.data`. `suite` and `open_database` are for
+    campaigns that audit every use of a key or write to disk.
     """
 
     def __init__(
@@ -55,6 +51,7 @@ class Bridge:
         self.http_url = ""
         self.broker_url = ""
         self.feed = Feed()
+        self.tenants: dict[str, Tenancy] = {}
         self._suite = suite or AesCcm()
         self._open_database = open_database
         self._clock = clock or SystemClock()
@@ -79,64 +76,53 @@ class Bridge:
         if self._over is not None:
             await asyncio.shield(self._over)
 
-    def enrol(self, site: str, name: str, surface: str = "", zone: str = "") -> str:
-        """Make a device the tenant's, as `cloud-bridge enrol` does; the token that it needs."""
-        with Registry(self.config.data).opened() as registry:
+    def enrol(
+        self, site: str, name: str, surface: str = "", zone: str = "", tenant: str | None = None
+    ) -> str:
+        """Make a device a tenant's, as `cloud-bridge enrol` does; the token that it needs."""
+        with Registry(home_of(self.config.data, tenant)).opened() as registry:
             return to_token(registry.enrol(self._suite, site, name, surface, zone))
 
     async def connected(self) -> None:
-        """Until both lanes hear the broker."""
-        await self.subscriber.connected()
+        """Until both lanes of every tenant hear the broker."""
+        for tenancy in self.tenants.values():
+            await tenancy.subscriber.connected()
 
     async def _start(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._over = loop.create_future()
-        home = threading.get_ident()
-        chosen = rules.load(self.config.rules) if self.config.rules else rules.load()
-        broker = choose(self.config.broker, self.config.broker_port, self.config.data)
-        listener = _listener(self.config.http_host, self.config.http_port)
+        config = self.config
+        self._over = asyncio.get_running_loop().create_future()
+        chosen = rules.load(config.rules) if config.rules else rules.load()
+        names = [config.tenant] if config.tenant else tenants_in(config.data)
+        names = sorted({*names, *tenants_in(config.data)})
+        broker = choose(config.broker, config.broker_port, config.data)
+        listener = _listener(config.http_host, config.http_port)
         self._parts.callback(listener.close)
-        registry = Registry(self.config.data)
-        self._parts.callback(registry.close)
-        registry.open(self.config.tenant)
-        store = SqliteStore(self.config.data, self._open_database)
-        self._parts.callback(store.close)
-        store.open(registry.tenant)
-        intake = Intake(registry.tenant, self._suite, chosen, secrets.token_bytes(16))
-        await asyncio.to_thread(intake.restore, store, self._clock)
-        incarnation = secrets.token_bytes(INCARNATION_BYTES)
-        downlink = Downlink(self._suite, registry.tenant, incarnation)
-
-        def deliver(outcome: Outcome) -> None:
-            if threading.get_ident() == home:
-                self._follow(outcome)
-            else:
-                loop.call_soon_threadsafe(self._follow, outcome)
-
-        self.ingest = Ingest(
-            store=store,
-            registry=registry,
-            intake=intake,
-            downlink=downlink,
-            clock=self._clock,
-            deliver=deliver,
-        )
         await self._parts.enter_async_context(broker)
         self.broker_url = str(broker.address)
-        self.subscriber = Subscriber(broker, registry.tenant, self._clock, self.ingest.offer)
-        await self._parts.enter_async_context(self.subscriber)
-        self.ingest.start()
-        self._parts.push_async_callback(asyncio.to_thread, self.ingest.stop)
+        turnstile = Turnstile()
+        for name in names:
+            self.tenants[name] = await self._parts.enter_async_context(
+                Tenancy(
+                    name,
+                    home_of(config.data, name),
+                    suite=self._suite,
+                    rules=chosen,
+                    clock=self._clock,
+                    broker=broker,
+                    turnstile=turnstile,
+                    open_database=self._open_database,
+                    tell=self._tell,
+                    failed=self._failed,
+                    most_people=config.people_in_memory,
+                    keep_days=config.keep_days,
+                    rebuild=config.rebuild,
+                )
+            )
         await self._serve(listener)
-        log.info(
-            "bridge of tenant %s: http %s, broker %s",
-            registry.tenant,
-            self.http_url,
-            self.broker_url,
-        )
+        log.info("bridge of %s: http %s, broker %s", names, self.http_url, self.broker_url)
 
     async def _serve(self, listener: socket.socket) -> None:
-        ports = Ports(self._clock, self.ingest.collect, self.health, self.feed)
+        ports = Ports(self._clock, self._collect, self.health, self.feed)
         server = _Server(
             uvicorn.Config(
                 create_app(ports),
@@ -162,42 +148,55 @@ class Bridge:
                 raise BridgeError(f"cannot serve {self.http_url}")
             await asyncio.sleep(0.01)
 
-    def _follow(self, outcome: Outcome) -> None:
-        """What a commit allows, on the event loop."""
-        self.subscriber.follow(outcome)
-        self.feed.publish(outcome.events)
-        if outcome.failed and self._over is not None and not self._over.done():
+    async def _collect(self, tenant: str, collected: Collected) -> bool:
+        return await self.tenants[tenant or next(iter(self.tenants))].collect(collected)
+
+    def _tell(self, tenant: str, events: Sequence[Event]) -> None:
+        self.feed.publish(tenant, events)
+
+    def _failed(self) -> None:
+        if self._over is not None and not self._over.done():
             self._over.set_exception(BridgeError("the working thread failed; see the log"))
 
     def health(self) -> dict[str, object]:
-        """What GET /health answers."""
-        broker = self.subscriber.health()
-        troubles = {
-            "storage": self.ingest.stalled,
-            "broker": None if broker["connected"] else "not connected",
-            "ingest": "failed" if self.ingest.failed else None,
-        }
-        reasons = {name: why for name, why in troubles.items() if why}
-        intake = self.ingest.intake
+        """What GET /health answers: of all tenants together, and of each."""
+        each = {name: tenancy.health() for name, tenancy in self.tenants.items()}
+        together: dict[str, Any] = {}
+        for name, told in each.items():
+            reasons = told.pop("reasons")
+            broker = told.pop("broker")
+            together = _added(together, told)
+            together["broker"] = broker
+            together.setdefault("reasons", {}).update(_reasons(name, reasons, len(each)))
         return {
-            "status": "degraded" if reasons else "ok",
-            "reasons": reasons,
-            "broker": broker,
-            "storage": "stalled" if self.ingest.stalled else "ok",
-            "devices": {
-                "enrolled": len(intake.devices),
-                "seen": len(intake.last_seen_ms),
-                "without_key": intake.without_key,
-            },
-            "waiting": self.ingest.waiting(),
-            "lag_ms": self.ingest.oldest_ms(),
-            "prompts_outstanding": len(intake.outstanding),
-            "people": dict(intake.people.counted) | {"known": len(intake.people.persons)},
-            "outcomes": dict(intake.people.outcomes),
-            "counted": dict(intake.counted),
-            "refused": dict(intake.refused),
+            "status": "degraded" if together.get("reasons") else "ok",
+            **together,
             "feed": {"watchers": self.feed.watchers, "dropped": self.feed.dropped},
+            "tenants": each,
         }
+
+
+def _added(one: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of two reports added up; of ages the greater, of words the one that is not well."""
+    sum_: dict[str, Any] = dict(one)
+    for name, value in other.items():
+        if name not in sum_:
+            sum_[name] = dict(value) if isinstance(value, dict) else value
+        elif isinstance(value, dict):
+            sum_[name] = _added(sum_[name], value)
+        elif isinstance(value, str):
+            sum_[name] = value if sum_[name] == "ok" else sum_[name]
+        elif name.endswith("_ms"):
+            sum_[name] = max(sum_[name], value)
+        else:
+            sum_[name] += value
+    return sum_
+
+
+def _reasons(tenant: str, reasons: Any, tenants: int) -> dict[str, str]:
+    if tenants == 1:
+        return dict(reasons)
+    return {f"{tenant}: {name}": why for name, why in reasons.items()}
 
 
 class _Server(uvicorn.Server):

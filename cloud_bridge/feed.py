@@ -24,11 +24,11 @@ class Feed:
         """How many watch."""
         return len(self._watchers)
 
-    def publish(self, events: Iterable[Event]) -> None:
-        """Hand events to every watcher."""
+    def publish(self, tenant: str, events: Iterable[Event]) -> None:
+        """Hand a tenant's events to every watcher."""
         if self._watchers:
             for event in events:
-                self._hand_out(_encoded(event))
+                self._hand_out(_encoded(tenant, event))
 
     def close(self) -> None:
         """End every stream."""
@@ -65,6 +65,6 @@ class Feed:
                 self.dropped += 1
 
 
-def _encoded(event: Event) -> bytes:
-    data = msgspec.json.encode(event.fields)
+def _encoded(tenant: str, event: Event) -> bytes:
+    data = msgspec.json.encode({"tenant": tenant, **event.fields})
     return b"event: " + event.kind.encode() + b"\ndata: " + data + b"\n\n"

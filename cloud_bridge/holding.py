@@ -31,15 +31,19 @@ class Gap:
 class Holding:
     """One epoch: no number above `last` exists; those in no gap are held, or were given up.
 
-    `clock_ms` is the least difference seen between the bridge's clock and the device's.
+    `clock_ms` is the least difference seen between the bridge's clock and the device's. For
+    people, it counts what came, and knows when something last did.
     """
 
-    __slots__ = ("clock_ms", "gaps", "last")
+    __slots__ = ("batches", "clock_ms", "gaps", "last", "received_ms", "touchpoints")
 
     def __init__(self, last: int, gaps: list[Gap], clock_ms: int | None = None) -> None:
         self.last = last
         self.gaps = gaps
         self.clock_ms = clock_ms
+        self.batches = 0
+        self.touchpoints = 0
+        self.received_ms = 0
 
     @classmethod
     def of_epoch(cls, suite: Suite, chain_key: bytes, last: int = MAX_SEQ) -> Self:
@@ -61,7 +65,16 @@ class Holding:
         return self.last.to_bytes(2, "big") + b"".join(gaps)
 
     def copy(self) -> "Holding":
-        return Holding(self.last, list(self.gaps), self.clock_ms)
+        copy = Holding(self.last, list(self.gaps), self.clock_ms)
+        copy.batches, copy.touchpoints = self.batches, self.touchpoints
+        copy.received_ms = self.received_ms
+        return copy
+
+    def count(self, touchpoints: int, received_ms: int) -> None:
+        """A batch came."""
+        self.batches += 1
+        self.touchpoints += touchpoints
+        self.received_ms = received_ms
 
     def sample(self, clock_ms: int) -> None:
         """Another difference between the bridge's clock and the device's."""

@@ -1,8 +1,10 @@
-"""The bridge's one working thread: a turn of messages in, one commit, and what follows from it.
+"""A tenant's one working thread: a turn of messages in, one commit, and what follows from it.
 
 Two lanes, so that a backlog never stands before a visit: each turn takes all live messages and web
 bodies that wait, but only a few bulk ones. Nothing is acknowledged, dispatched or answered before
-the commit. If the commit fails it is made again until it succeeds, and nothing else happens.
+the commit. If the commit fails it is made again until it succeeds, and nothing else happens; where
+storage cannot be read, what was to be taken in waits. Turns that are in no hurry carry a slice of
+the snapshot, and between turns there is some housekeeping.
 
 Handing a message to a thread and the answer back costs as much as the commit between. So while
 little is going on, a live message's turn is taken on the event loop, where it arrived; half of the
@@ -12,15 +14,15 @@ loop's time at most (docs/decisions/0019-commit-where-captured.md).
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from cloud_bridge.clock import Clock
 from cloud_bridge.dispatch import Downlink, Message
-from cloud_bridge.errors import StalledError
+from cloud_bridge.errors import FencedError, StalledError
+from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.intake import Intake
+from cloud_bridge.queues import FairQueue, Turnstile
 from cloud_bridge.registry import Registry
 from cloud_bridge.store import PromptRow, Store
 from cloud_bridge.turn import Arrival, Collected, Event, Token, Turn
@@ -29,11 +31,12 @@ from edge_sdk.wire.topics import LIVE
 
 log = logging.getLogger(__name__)
 
-Waiting = TypeVar("Waiting")
-
 MAX_WAITING = 1024
 LIVE_A_TURN = 256
 BULK_A_TURN = 10
+# Records of the snapshot that go with a turn; a turn of their own, when nothing waits.
+BEHIND_A_TURN = 200
+BEHIND_ALONE = 1000
 # Bulk is in no hurry: in company it costs fewer commits, and a visit finds the disk free.
 BULK_LINGER_S = 0.05
 BODIES_A_TURN = 256
@@ -43,6 +46,11 @@ _LOGGED = ("gap",)  # what each customer does is in /feed, and counted
 _IDLE_S = 0.5
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
+# A tenant that is never idle keeps house as well.
+_KEEP_HOUSE_S = 0.25
+
+# What is told to whoever waits for a body: whether it was a duplicate; None: it was not taken.
+Answer = Callable[[bool | None], None]
 
 
 @dataclass(slots=True)
@@ -52,20 +60,22 @@ class Outcome:
     messages: list[Message] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    answers: list[tuple[Answer, bool | None]] = field(default_factory=list)
     failed: bool = False
 
 
 @dataclass(slots=True)
 class _Body:
     collected: Collected
-    done: "Future[bool]"
+    answer: Answer
 
 
 class Ingest:
     """`start()`, then `offer` and `collect` from any thread, then `stop()`.
 
     `deliver` is called in the working thread with what follows each commit. After `start` the
-    store, the registry and the intake belong to that thread.
+    store, the registry and the intake belong to that thread. All tenants of a process share one
+    `turnstile`.
     """
 
     def __init__(
@@ -77,8 +87,11 @@ class Ingest:
         downlink: Downlink,
         clock: Clock,
         deliver: Callable[[Outcome], None],
+        housekeeping: Housekeeping,
+        turnstile: Turnstile | None = None,
     ) -> None:
         self.intake = intake
+        self.housekeeping = housekeeping
         self.stalled: str | None = None
         self.failed = False
         self._store = store
@@ -86,8 +99,9 @@ class Ingest:
         self._downlink = downlink
         self._clock = clock
         self._deliver = deliver
-        self._live: deque[Arrival] = deque()
-        self._bulk: deque[Arrival] = deque()
+        self._turnstile = turnstile or Turnstile()
+        self._live = FairQueue(MAX_WAITING)
+        self._bulk = FairQueue(MAX_WAITING)
         self._bodies: deque[_Body] = deque()
         self._ready = threading.Condition()
         self._stopping = threading.Event()
@@ -99,6 +113,10 @@ class Ingest:
         self._registry_ns = 0
         self._registry_look_s = 0.0
         self._expired: list[PromptRow] = []
+        self._retry_s = _FIRST_RETRY_S
+        self._keep_house_s = 0.0
+        self._told_damaged = 0
+        self._house_more = False
         self._thread: threading.Thread | None = None
 
     # From any thread
@@ -120,9 +138,8 @@ class Ingest:
         """Take a message; False: too many wait, drop it, its device will send it again."""
         queue = self._live if arrival.token[0] == LIVE else self._bulk
         with self._ready:
-            if len(queue) >= MAX_WAITING:
+            if not queue.put(arrival):
                 return False
-            queue.append(arrival)
             here = queue is self._live and self._may_turn_here()
             if not here:
                 self._ready.notify()
@@ -130,19 +147,17 @@ class Ingest:
             self._turn_here()
         return True
 
-    def collect(self, collected: Collected) -> "Future[bool]":
-        """Take a web body; once it is durable, whether it had been collected before.
+    def collect(self, collected: Collected, answer: Answer) -> None:
+        """Take a web body; `answer` follows the commit, as part of an outcome.
 
-        Raises StalledError, now or by the future.
+        Raises StalledError.
         """
-        done: Future[bool] = Future()
         with self._ready:
             closed = self.stalled or self.failed or self._stopping.is_set()
             if closed or len(self._bodies) >= MAX_WAITING:
                 raise StalledError("the bridge takes nothing at the moment; send it again")
-            self._bodies.append(_Body(collected, done))
+            self._bodies.append(_Body(collected, answer))
             self._ready.notify()
-        return done
 
     def waiting(self) -> dict[str, int]:
         """How many messages and bodies wait."""
@@ -152,8 +167,9 @@ class Ingest:
     def oldest_ms(self) -> int:
         """How long the oldest waiting message has waited."""
         with self._ready:
-            heads = [queue[0].received_ms for queue in (self._live, self._bulk) if queue]
-        return self._clock.wall_ms() - min(heads) if heads else 0
+            heads = [queue.oldest_ms() for queue in (self._live, self._bulk)]
+        oldest = min((ms for ms in heads if ms is not None), default=None)
+        return 0 if oldest is None else self._clock.wall_ms() - oldest
 
     # On the event loop, while little is going on
 
@@ -163,7 +179,8 @@ class Ingest:
             return False
         if not self._state.acquire(blocking=False):
             return False
-        if self.stalled or self.failed or self._unfinished or self._stopping.is_set():
+        busy = self.stalled or self.failed or self._unfinished or self._stopping.is_set()
+        if busy or not self._turnstile.try_enter():
             self._state.release()
             return False
         return True
@@ -171,10 +188,12 @@ class Ingest:
     def _turn_here(self) -> None:
         began_s = self._clock.steady_s()
         try:
-            with self._ready:
-                arrivals = _taken(self._live, LIVE_A_TURN)
-            turn, _ = self._taken_in(arrivals, [])
-            tokens = [arrival.token for arrival in arrivals]
+            try:
+                with self._ready:
+                    arrivals = self._live.take(LIVE_A_TURN)
+                turn, tokens, _ = self._taken_in(arrivals, [])
+            finally:
+                self._turnstile.leave()
             try:
                 if turn.writes:
                     self._store.commit(turn.writes)
@@ -190,7 +209,7 @@ class Ingest:
             self._state.release()
         ended_s = self._clock.steady_s()
         self._here_again_s = ended_s + (ended_s - began_s)
-        if self._unfinished or self._live:
+        if self._unfinished or self._live or self.stalled:
             with self._ready:
                 self._ready.notify()
 
@@ -208,22 +227,58 @@ class Ingest:
                 with self._state:
                     if self._finished():
                         self._turn(arrivals, bodies)
-                        self._tidy()
+                        self._keep_house()
                         continue
-                for body in bodies:
-                    _answer(body, None)
+                # We are to stop, and nothing was taken in.
+                self._put_back(arrivals)
+                self._refuse_bodies(bodies)
+        except FencedError as error:
+            log.error("%s", error)
+            self._fail()
         except Exception:
             log.exception(_FAILED)
             self._fail()
-        for body in self._bodies:
-            _answer(body, None)
+        with self._ready:
+            bodies = list(self._bodies)
+            self._bodies.clear()
+        self._refuse_bodies(bodies)
 
-    def _tidy(self) -> None:
-        if not (self._live or self._bulk or self._bodies):
-            try:
+    def _put_back(self, arrivals: list[Arrival]) -> None:
+        with self._ready:
+            self._live.put_back([a for a in arrivals if a.token[0] == LIVE])
+            self._bulk.put_back([a for a in arrivals if a.token[0] != LIVE])
+
+    def _refuse_bodies(self, bodies: list[_Body]) -> None:
+        if bodies:
+            self._deliver(Outcome(answers=[(body.answer, None) for body in bodies]))
+
+    def _keep_house(self) -> None:
+        """When nothing waits, and now and then when something always does."""
+        now_s = self._clock.steady_s()
+        idle = self._is_idle()
+        if not idle and now_s < self._keep_house_s:
+            return
+        self._keep_house_s = now_s + _KEEP_HOUSE_S
+        damaged = len(self.intake.people.damaged)
+        if damaged > self._told_damaged:
+            self._told_damaged = damaged
+            log.error(
+                "%d records of the snapshot are damaged and count as empty; to make them again"
+                " from the log: cloud-bridge run --rebuild",
+                damaged,
+            )
+        try:
+            self._house_more = self.housekeeping.step(now_s)
+            if idle:
                 self._store.tidy()
-            except StorageError as error:
-                log.error("storage: %s", error)  # the next commit will stall, and say so
+        except FencedError:
+            raise
+        except StorageError as error:
+            log.error("storage: %s", error)  # the next commit will stall, and say so
+            self._house_more = False
+
+    def _is_idle(self) -> bool:
+        return not (self._live or self._bulk or self._bodies)
 
     def _finished(self) -> bool:
         """Finish the turn that was begun on the event loop, if its commit failed there."""
@@ -235,51 +290,78 @@ class Ingest:
         return True
 
     def _turn(self, arrivals: list[Arrival], bodies: list[_Body]) -> None:
-        turn, answers = self._taken_in(arrivals, bodies)
-        if turn.writes and not self._commit(turn):
-            answers = [None] * len(bodies)
+        urgent = bool(bodies) or any(arrival.token[0] == LIVE for arrival in arrivals)
+        if not arrivals:
+            behind = BEHIND_A_TURN if bodies else BEHIND_ALONE
         else:
-            self._follow(turn, [arrival.token for arrival in arrivals])
-        for body, answer in zip(bodies, answers, strict=True):
-            _answer(body, answer)
+            behind = 0 if urgent else BEHIND_A_TURN
+        with self._turnstile.turn(urgent):
+            turn, tokens, answers = self._taken_in(arrivals, bodies, behind)
+        if turn.writes and not self._commit(turn):
+            self._refuse_bodies(bodies)
+        else:
+            told = zip((body.answer for body in bodies), answers, strict=True)
+            self._follow(turn, tokens, list(told))
+        if self.stalled is not None:
+            self._stopping.wait(self._retry_s)
 
     def _taken_in(
-        self, arrivals: list[Arrival], bodies: list[_Body]
-    ) -> tuple[Turn, list[bool | None]]:
-        """A turn that is ready to be committed, and what to answer the bodies once it is."""
+        self, arrivals: list[Arrival], bodies: list[_Body], behind: int = 0
+    ) -> tuple[Turn, list[Token], Sequence[bool | None]]:
+        """A turn that is ready to be committed, what to release then, and what to answer."""
         turn = Turn()
         self._look_at_registry(turn)
         now_s = self._clock.steady_s()
-        for arrival in arrivals:
-            self.intake.message(turn, arrival, now_s)
-        answers = [self._collect(turn, body) for body in bodies]
-        self.intake.finish(turn)
+        tokens = self._messages(turn, arrivals, now_s)
+        answers = self._collected(turn, bodies)
+        if behind:
+            self.intake.snapshot.begin_if_due(self.intake.next_log_id - 1, now_s)
+        self.intake.finish(turn, behind)
         turn.writes.prompts.update((row.id, row) for row in self._expired)
         self._expired = []
-        return turn, answers
+        return turn, tokens, answers
+
+    def _messages(self, turn: Turn, arrivals: list[Arrival], now_s: float) -> list[Token]:
+        for at, arrival in enumerate(arrivals):
+            try:
+                self.intake.message(turn, arrival, now_s)
+            except StorageError as error:
+                self._stall(error)
+                self._put_back(arrivals[at:])
+                return [taken.token for taken in arrivals[:at]]
+        return [arrival.token for arrival in arrivals]
+
+    def _collected(self, turn: Turn, bodies: list[_Body]) -> Sequence[bool | None]:
+        if not bodies:
+            return ()
+        try:
+            return self.intake.bodies(turn, [body.collected for body in bodies])
+        except StorageError as error:
+            self._stall(error)
+            return [None] * len(bodies)
 
     def _wait(self) -> tuple[list[Arrival], list[_Body]]:
         """The next turn's work; none of it, where something else is due."""
         with self._ready:
-            if not (self._live or self._bulk or self._bodies or self._stopping.is_set()):
-                due_s = self._due_s
-                idle_s = _IDLE_S if due_s is None else due_s - self._clock.steady_s()
-                self._ready.wait(max(0.0, min(_IDLE_S, idle_s)))
+            if self._is_idle() and not self._stopping.is_set():
+                self._ready.wait(self._idle_s())
             if self._bulk:
                 self._ready.wait_for(self._is_urgent, BULK_LINGER_S)
-            arrivals = _taken(self._live, LIVE_A_TURN) + _taken(self._bulk, BULK_A_TURN)
-            return arrivals, _taken(self._bodies, BODIES_A_TURN)
+            arrivals = self._live.take(LIVE_A_TURN) + self._bulk.take(BULK_A_TURN)
+            bodies = [self._bodies.popleft() for _ in range(min(BODIES_A_TURN, len(self._bodies)))]
+        return arrivals, bodies
+
+    def _idle_s(self) -> float:
+        """How long there is nothing to do, if nothing comes."""
+        if self._house_more or self.intake.snapshot.under_way:
+            return 0.0
+        due_s = self._due_s
+        idle_s = _IDLE_S if due_s is None else due_s - self._clock.steady_s()
+        return max(0.0, min(_IDLE_S, idle_s))
 
     def _is_urgent(self) -> bool:
         urgent = self._live or self._bodies or self._unfinished or self._stopping.is_set()
         return bool(urgent) or len(self._bulk) >= BULK_A_TURN
-
-    def _collect(self, turn: Turn, body: _Body) -> bool | None:
-        try:
-            return self.intake.body(turn, body.collected, self._store.is_collected)
-        except StorageError as error:
-            log.error("a body is refused: %s", error)
-            return None
 
     def _look_at_registry(self, turn: Turn) -> None:
         now_s = self._clock.steady_s()
@@ -302,23 +384,30 @@ class Ingest:
 
     def _commit(self, turn: Turn) -> bool:
         """Commit, again and again if need be; False: we are to stop."""
-        pause_s = _FIRST_RETRY_S
         while True:
             try:
                 self._store.commit(turn.writes)
+            except FencedError:
+                raise
             except StorageError as error:
                 if self.stalled is None:
-                    log.error("nothing is taken until this is mended: %s", error)
                     self._deliver(Outcome(messages=self._busy(turn)))
-                self.stalled = str(error)
-                if self._stopping.wait(pause_s):
+                self._stall(error)
+                if self._stopping.wait(self._retry_s):
                     return False
-                pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
             else:
                 if self.stalled is not None:
                     log.info("storage works again")
                     self.stalled = None
+                    self._retry_s = _FIRST_RETRY_S
                 return True
+
+    def _stall(self, error: StorageError) -> None:
+        if self.stalled is None:
+            log.error("nothing is taken until this is mended: %s", error)
+        else:
+            self._retry_s = min(self._retry_s * 2, _LONGEST_RETRY_S)
+        self.stalled = str(error)
 
     def _busy(self, turn: Turn) -> list[Message]:
         told = []
@@ -329,12 +418,17 @@ class Ingest:
                 told.append(self._downlink.refuse(ear, device, refused))
         return told
 
-    def _follow(self, turn: Turn, tokens: list[Token]) -> None:
+    def _follow(
+        self,
+        turn: Turn,
+        tokens: list[Token],
+        answers: Sequence[tuple[Answer, bool | None]] = (),
+    ) -> None:
         """Prompts first: somebody is waiting for them."""
         prompts = self._prompts(turn)
         if prompts:
             self._deliver(Outcome(messages=prompts))
-        outcome = Outcome(tokens=tokens, events=turn.events)
+        outcome = Outcome(tokens=tokens, events=turn.events, answers=list(answers))
         for device in turn.started:
             log.info("device %08x begins epoch %d", device, self.intake.newest_epoch(device))
         for event in turn.events:
@@ -346,7 +440,7 @@ class Ingest:
                 outcome.messages += self._downlink.acknowledge(ear, device, held)
         for (device, ear), refused in turn.refusals.items():
             outcome.messages.append(self._downlink.refuse(ear, device, refused))
-        if outcome.messages or outcome.tokens or outcome.events:
+        if outcome.messages or outcome.tokens or outcome.events or outcome.answers:
             self._deliver(outcome)
         self._forget_root_keys(turn)
         self._due_s = self.intake.outstanding.next_s()
@@ -373,16 +467,3 @@ class Ingest:
                 self._registry.forget_keys(turn.adopted)
             except StorageError as error:
                 log.error("root keys stay in the registry for now: %s", error)
-
-
-def _answer(body: _Body, answer: bool | None) -> None:
-    if not body.done.set_running_or_notify_cancel():
-        return  # nobody waits for it any more
-    if answer is None:
-        body.done.set_exception(StalledError("the bridge takes nothing now; send it again"))
-    else:
-        body.done.set_result(answer)
-
-
-def _taken(queue: "deque[Waiting]", most: int) -> "list[Waiting]":
-    return [queue.popleft() for _ in range(min(most, len(queue)))]

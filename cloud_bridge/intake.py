@@ -1,27 +1,31 @@
 """Messages and web bodies become facts: opened, decoded, held, logged, folded and decided upon.
 
-No I/O: what must be written and what must follow is put into a `Turn`. The memory is ahead of the
-disk until the turn is committed, so a turn is committed, sooner or later, or the process ends.
+What must be written and what must follow is put into a `Turn`. The memory is ahead of the disk
+until the turn is committed, so a turn is committed, sooner or later, or the process ends. Storage is
+read before anything changes: where it fails, the message can be taken in again.
 """
 
 import hashlib
-import hmac
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
+
+import msgspec
 
 from cloud_bridge import restoring
+from cloud_bridge.batch import Batch
 from cloud_bridge.clock import NO_OFFSET, Clock, Offset, estimate
 from cloud_bridge.decision import Situation, decide, prompt_id, prompt_of, shows
-from cloud_bridge.decode import decode, newest_ms
+from cloud_bridge.decode import decode
 from cloud_bridge.dispatch import Outstanding, row_of
-from cloud_bridge.people import OUTCOME_CODES, Offered, People
+from cloud_bridge.people import MAX_RESIDENT, OUTCOME_CODES, Offered, People
 from cloud_bridge.receiving import GAP_REASONS, MALFORMED, GapRange, NoHello, Opened, Receiver
 from cloud_bridge.registry import Device
 from cloud_bridge.rules import Rule
-from cloud_bridge.store import DECISION, GAPS, LogRow, Store
+from cloud_bridge.snapshot import Snapshot
+from cloud_bridge.store import BATCH, DECISION, GAPS, LogRow, Store
 from cloud_bridge.turn import Arrival, Collected, Event, Turn
+from cloud_bridge.vault import Vault
 from edge_sdk.wire.batch import BatchError
 from edge_sdk.wire.control import (
     REFUSAL_CODES,
@@ -34,14 +38,17 @@ from edge_sdk.wire.control import (
 from edge_sdk.wire.seal import HELLO, NOTICE, UP_KINDS, Header, Refused, read_header
 from edge_sdk.wire.suite import Suite
 from edge_sdk.wire.topics import LIVE, device_of
-from edge_sdk.wire.touchpoint import BY_CODE, CODES, Touchpoint
+from edge_sdk.wire.touchpoint import BY_CODE, CODES
 
 # A visit that is told later than this is history: the customer may be anywhere.
 FRESH_MS = 30_000
+# A log row of web bodies holds no more touchpoints than a device's batch may.
+_MOST_BODIES = 4096
 
-_VISITS = frozenset({CODES["visit.enter"], CODES["visit.dwell"]})
-_NOTABLE = _VISITS | OUTCOME_CODES.keys()
-_code = attrgetter("code")
+_VISIT_ENTER, _VISIT_DWELL = CODES["visit.enter"], CODES["visit.dwell"]
+_NOTABLE = frozenset({_VISIT_ENTER, _VISIT_DWELL, *OUTCOME_CODES})
+_NAMES = {code: f"touchpoints.{row[1]}" for code, row in BY_CODE.items()}
+_pack = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +67,21 @@ class _Origin:
 class Intake:
     """The state of one tenant, and what each message does to it.
 
-    `handle_key`: 16 random bytes; people are shown under handles that only this start can relate.
+    `handle_key`: 16 random bytes; people are shown under names that only this start can relate.
+    `most_people`: records that stay in memory.
     """
 
-    def __init__(self, tenant: str, suite: Suite, rules: Sequence[Rule], handle_key: bytes) -> None:
-        self.people = People()
+    def __init__(
+        self,
+        tenant: str,
+        suite: Suite,
+        rules: Sequence[Rule],
+        handle_key: bytes,
+        store: Store,
+        most_people: int = MAX_RESIDENT,
+    ) -> None:
+        self.people = People(store, most_people)
+        self.snapshot = Snapshot(self.people)
         self.receivers: dict[int, Receiver] = {}
         self.devices: dict[int, Device] = {}
         self.shows: dict[tuple[str, str, str], Device] = {}
@@ -78,11 +95,16 @@ class Intake:
         self._suite = suite
         self._rules = rules
         self._handle_key = handle_key
+        self._store = store
 
-    def restore(self, store: Store, clock: Clock) -> None:
-        """Bring a new intake to where the stored one was. Raises StorageError."""
+    def restore(self, clock: Clock, rebuild: bool = False) -> None:
+        """Bring a new intake to where the stored one was. Raises StorageError, SnapshotError."""
+        store = self._store
+        marks = restoring.checked(store, rebuild)
+        self.vault = Vault(self._suite, store, marks.pepper, marks.next_number)
         self.receivers = restoring.receivers(self._suite, store.devices(), store.epochs())
-        self.next_log_id = restoring.replay(self.people, store.log())
+        self.snapshot.grown(restoring.replay(self.people, store, marks))
+        self.next_log_id = marks.last + 1
         now_ms, now_s = clock.wall_ms(), clock.steady_s()
         for row in store.prompts():
             life_ms = min(row.expires_ms - now_ms, row.expires_ms - row.created_ms)
@@ -145,28 +167,64 @@ class Intake:
         self.last_seen_ms[header.device] = arrival.received_ms
         turn.acks.setdefault(header.device, []).append((header.epoch, header.seq))
 
-    def body(self, turn: Turn, collected: Collected, is_collected: Callable[[bytes], bool]) -> bool:
-        """One body of POST /collect; whether it had been collected before."""
-        if collected.key in turn.writes.collected or is_collected(collected.key):
-            self.counted["collect.duplicates"] += 1
-            return True
-        turn.writes.collected[collected.key] = self.next_log_id
-        origin = _Origin(collected.site, None, 0, 0, 0, collected.received_ms)
-        self._log(turn, origin, collected.kind, collected.plaintext)
-        self._count(collected.touchpoints)
-        self.people.apply(collected.touchpoints, 0)
-        return False
+    def bodies(self, turn: Turn, bodies: Sequence[Collected]) -> list[bool]:
+        """Bodies of POST /collect; whether each had been collected before. Raises StorageError.
 
-    def finish(self, turn: Turn) -> None:
-        """Add the key and cursor state that changed; the last step before the commit."""
+        All of a site are one row of the log.
+        """
+        known = self._store.collected([collected.key for collected in bodies])
+        known.update(turn.writes.collected)
+        duplicates: list[bool] = []
+        fresh: dict[str, list[Collected]] = {}
+        for collected in bodies:
+            duplicates.append(collected.key in known)
+            if not duplicates[-1]:
+                known.add(collected.key)
+                fresh.setdefault(collected.site, []).append(collected)
+        for site, listed in fresh.items():
+            for together in _within(listed, _MOST_BODIES):
+                self._bodies(turn, site, together)
+        self.counted["collect.bodies"] += len(bodies)
+        self.counted["collect.duplicates"] += sum(duplicates)
+        return duplicates
+
+    def _bodies(self, turn: Turn, site: str, bodies: Sequence[Collected]) -> None:
+        batch = Batch.of([t for collected in bodies for t in collected.touchpoints])
+        self._meet(batch)
+        turn.writes.collected.update((collected.key, self.next_log_id) for collected in bodies)
+        origin = _Origin(site, None, 0, 0, 0, bodies[-1].received_ms)
+        self._fold(turn, origin, batch)
+
+    def finish(self, turn: Turn, behind: int = 0) -> None:
+        """Add what changed besides the log; the last step before the commit.
+
+        `behind`: how many records of the snapshot may go with it.
+        """
+        writes = turn.writes
         for number in turn.changed:
             receiver = self.receivers[number]
             if receiver.moved:
-                turn.writes.devices[number] = restoring.device_row(receiver)
+                writes.devices[number] = restoring.device_row(receiver)
                 receiver.moved = False
             for epoch in receiver.touched:
-                turn.writes.epochs[number, epoch] = restoring.epoch_row(receiver, epoch)
+                writes.epochs[number, epoch] = restoring.epoch_row(receiver, epoch)
             receiver.touched.clear()
+        writes.vault += self.vault.made()
+        last_id = self.next_log_id - 1
+        if self.people.bound:
+            for row in self.people.packed(self.people.bound, last_id):
+                writes.subjects[row.handle] = row
+            self.people.bound = set()
+        if behind:
+            self.snapshot.advance(writes, last_id, behind)
+
+    def erase(self, turn: Turn, identifiers: Sequence[str]) -> int:
+        """Destroy the handles of these and their keys; how many there were. Raises StorageError."""
+        gone = self.vault.known(identifiers)
+        self.vault.forget(gone)
+        self.people.forget(gone)
+        turn.writes.erased += gone
+        return len(gone)
 
     def newest_epoch(self, device: int) -> int:
         """The newest epoch that a device has begun."""
@@ -242,34 +300,54 @@ class Intake:
         self, turn: Turn, origin: _Origin, receiver: Receiver, opened: Opened, is_live: bool
     ) -> None:
         header = opened.header
-        touchpoints = decode(header.kind, opened.plaintext)
+        batch = decode(header.kind, opened.plaintext)
+        newest = max(batch.at_ms)
+        self._meet(batch)
         receiver.hold(opened)
-        newest = newest_ms(touchpoints)
         holding = receiver.holdings[header.epoch]
         if is_live:
             holding.sample(origin.received_ms - newest)
+        holding.count(len(batch), origin.received_ms)
         samples = (holding.clock_ms, receiver.holdings[receiver.next_epoch - 1].clock_ms)
         origin = replace(origin, offset=estimate(samples, newest, origin.received_ms))
-        self._log(turn, origin, header.kind, opened.plaintext)
+        batch.correct(origin.offset.ms)
         self.counted["batches"] += 1
-        codes = self._count(touchpoints)
-        self.counted["touchpoints.from_devices"] += len(touchpoints)
-        self.people.apply(touchpoints, origin.offset.ms)
-        if not codes.keys().isdisjoint(_NOTABLE):
-            self._note(turn, origin, touchpoints)
+        self.counted["touchpoints.from_devices"] += len(batch)
+        self._fold(turn, origin, batch)
+        if not _NOTABLE.isdisjoint(batch.groups):
+            self._note(turn, origin, batch)
+
+    def _meet(self, batch: Batch) -> None:
+        """Nobody is named in it any more, and all who are meant are in memory.
+
+        Raises StorageError.
+        """
+        handles = self.vault.handles(batch.identifiers())
+        batch.resolve(handles)
+        self.people.prefetch(handles.values())
+        log_id = self.next_log_id  # the row that it will have
+        batch.sealed(lambda handle, place, data: self.vault.seal(handle, log_id, place, data))
+
+    def _fold(self, turn: Turn, origin: _Origin, batch: Batch) -> None:
+        """A met batch is logged and folded."""
+        self.people.at(self.next_log_id, origin.received_ms, origin.site)
+        self._log(turn, origin, BATCH, batch.to_body(), len(batch))
+        self.snapshot.grown(len(batch))
+        self._count(batch)
+        self.people.apply(batch)
 
     # What follows from touchpoints
 
-    def _note(self, turn: Turn, origin: _Origin, touchpoints: Sequence[Touchpoint]) -> None:
-        for index, touchpoint in enumerate(touchpoints):
-            if touchpoint.code in _VISITS:
-                self._visit(turn, origin, index, touchpoint)
-            elif touchpoint.code in OUTCOME_CODES:
-                self._outcome(turn, origin, touchpoint)
+    def _note(self, turn: Turn, origin: _Origin, batch: Batch) -> None:
+        for place, code, at_ms, values in batch.told(_NOTABLE):
+            if code in OUTCOME_CODES:
+                self._outcome(turn, origin, OUTCOME_CODES[code], values[0], values[1])
+            else:
+                self._visit(turn, origin, place, code, at_ms, values[1], values[2] or "")
 
-    def _outcome(self, turn: Turn, origin: _Origin, touchpoint: Touchpoint) -> None:
-        prompt, offer, _ = touchpoint.values
-        outcome = OUTCOME_CODES[touchpoint.code]
+    def _outcome(
+        self, turn: Turn, origin: _Origin, outcome: str, prompt: int, offer: str | None
+    ) -> None:
         row = self.outstanding.settle(prompt, origin.device, outcome)
         if row is not None:
             turn.writes.prompts[row.id] = row
@@ -277,20 +355,27 @@ class Intake:
         device = f"{origin.device:08x}"
         turn.events.append(Event("outcome", {"site": origin.site, "device": device, **fields}))
 
-    def _visit(self, turn: Turn, origin: _Origin, index: int, touchpoint: Touchpoint) -> None:
-        at_ms = (touchpoint.at_ms or 0) + origin.offset.ms
+    def _visit(
+        self,
+        turn: Turn,
+        origin: _Origin,
+        index: int,
+        code: int,
+        at_ms: int,
+        visitor: int | None,
+        zone: str,
+    ) -> None:
         if not origin.offset.sure or origin.received_ms - at_ms > FRESH_MS:
             self.counted["decisions.too_late"] += 1
             return
-        visitor, zone = touchpoint.get("visitor"), touchpoint.get("zone") or ""
-        subject = self.people.identity.subject_of(visitor, at_ms)
+        subject = self.people.subject_of(visitor, at_ms)
         profile = self.people.profile_of(subject) if subject else None
         situation = Situation(origin.site, zone, origin.received_ms, profile, self.shows)
         decision = decide(self._rules, situation)
         for _, clause in decision.failed:
             self.counted[f"decisions.failed.{clause}"] += 1
         place = {"site": origin.site, "zone": zone, "person": self._handle(subject)}
-        if touchpoint.code == CODES["visit.enter"]:
+        if code == _VISIT_ENTER:
             turn.events.append(Event("visit", {**place, "known": profile is not None}))
         told = {**place, "failed": dict(decision.failed)}
         if decision.rule is None or decision.device is None:
@@ -298,8 +383,9 @@ class Intake:
             return
         prompt = prompt_of(decision.rule, self._prompt_id(origin, index, decision.rule.offer))
         row = row_of(prompt, decision.device.number, origin.received_ms)
-        offered = Offered(row.id, visitor, prompt.offer, origin.received_ms, row.device)
-        self._log(turn, origin, DECISION, offered.pack())
+        offered = Offered(row.id, visitor or 0, prompt.offer, origin.received_ms, row.device)
+        self.people.at(self.next_log_id, origin.received_ms, origin.site)
+        self._log(turn, origin, DECISION, _pack(offered))
         self.people.apply_offered(offered)
         self.counted["decisions.prompt"] += 1
         turn.writes.prompts[row.id] = row
@@ -313,7 +399,9 @@ class Intake:
         batch = (origin.generation, origin.epoch, origin.seq)
         return prompt_id(self._tenant, origin.device or 0, batch, index, offer)
 
-    def _log(self, turn: Turn, origin: _Origin, kind: int, body: bytes) -> None:
+    def _log(
+        self, turn: Turn, origin: _Origin, kind: int, body: bytes, touchpoints: int = 0
+    ) -> None:
         row = LogRow(
             self.next_log_id,
             origin.site,
@@ -324,18 +412,16 @@ class Intake:
             kind,
             origin.received_ms,
             origin.offset.ms,
+            touchpoints,
             body,
         )
         turn.writes.log.append(row)
         self.next_log_id += 1
 
-    def _count(self, touchpoints: Sequence[Touchpoint]) -> Counter[int]:
-        codes = Counter(map(_code, touchpoints))
-        self.counted["touchpoints"] += len(touchpoints)
-        for code, number in codes.items():
-            name = BY_CODE[code][1] if code in BY_CODE else "unknown"
-            self.counted[f"touchpoints.{name}"] += number
-        return codes
+    def _count(self, batch: Batch) -> None:
+        self.counted["touchpoints"] += len(batch)
+        for code, number in batch.counts().items():
+            self.counted[_NAMES.get(code, "touchpoints.unknown")] += number
 
     def _refuse(self, turn: Turn, header: Header | None, refused: Refused) -> None:
         self.refused[refused.reason] += 1
@@ -349,8 +435,22 @@ class Intake:
                 told.append((header.epoch, header.seq, refused.reason))
         turn.events.append(Event("refused", fields))
 
-    def _handle(self, subject: str | None) -> str | None:
+    def _handle(self, subject: int | None) -> str | None:
         """A short name for a person, of this start only."""
         if subject is None:
             return None
-        return hmac.digest(self._handle_key, subject.encode(), hashlib.sha256)[:4].hex()
+        number = subject.to_bytes(8, "big")
+        return hashlib.blake2b(number, digest_size=4, key=self._handle_key).hexdigest()
+
+
+def _within(bodies: Sequence[Collected], most: int) -> list[list[Collected]]:
+    """Bodies in order, with at most so many touchpoints together, unless one alone has more."""
+    parts: list[list[Collected]] = [[]]
+    room = most
+    for collected in bodies:
+        room -= len(collected.touchpoints)
+        if room < 0 and parts[-1]:
+            parts.append([])
+            room = most - len(collected.touchpoints)
+        parts[-1].append(collected)
+    return [part for part in parts if part]

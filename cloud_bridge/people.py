@@ -1,41 +1,56 @@
-"""What is known of people: a fold over the log, which can be thrown away and made again.
+"""What is known of people: a fold over the log, kept in memory while it is warm.
 
-Pure: touchpoints go in with their corrected times, in the order of the log. Nobody is known by
-name; a subject is a person's identifier or, before any log-in, an own thing's.
+Batches go in with their handles, in the order of the log; what comes out can be thrown away and
+made again. There is a record for each handle: of a person, of a thing that leads to one or may yet,
+and of what is shared. `prefetch` reads what a batch will touch, and only then may it be folded, so
+that a disk that fails leaves nothing half done. What was quiet longest leaves memory once it has
+been written behind (cloud_bridge/snapshot.py).
+
+A record on disk is ahead of the log's watermark by what was folded into it since; such rows are
+passed over when the log is folded again. That is exact, because every fold of a row changes records
+independently of each other, but for one: a link decides whose the touches of a thing are. So a
+link's commit also writes the thing and everybody whom it has belonged to (`bound`).
 """
 
 import hashlib
+import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
-from cloud_bridge.identity import PERSON, Identity, scheme_of
-from edge_sdk.wire.touchpoint import CODES, OUTCOMES, Touchpoint
+from cloud_bridge.batch import Batch
+from cloud_bridge.identity import Links, holder, linked
+from cloud_bridge.schemes import OWN, PERSON, kind_of_handle
+from cloud_bridge.store import SubjectRow
+from edge_sdk.wire.touchpoint import CODES, OUTCOMES
 
 MAX_INTERESTS = 64
 MAX_PURPOSES = 32
 MAX_OFFERS = 256
-# Own things that nobody has logged in on; beyond, the one that was quiet longest is forgotten.
-MAX_ANONYMOUS = 200_000
+# Records in memory: some 300 bytes each.
+MAX_RESIDENT = 400_000
+
+TOTALS = 0  # the handle under which totals are kept
+_DAY_MS = 86_400_000
 
 # Type code of a prompt's outcome -> its name.
 OUTCOME_CODES = {CODES[f"prompt.{outcome}"]: outcome for outcome in OUTCOMES}
+IDENTIFY, CONSENT, PAGE_VIEW = CODES["identify"], CODES["consent"], CODES["page.view"]
 
 
-@dataclass(slots=True)
-class Profile:
-    """What one subject did and said.
+class Profile(msgspec.Struct, array_like=True):
+    """What one subject said and was offered.
 
     interests  category -> when it was last looked at online, ms; the newest last
     consents   purpose -> (when it was last said, ms; yes or no)
     offered    offer -> when it was last prompted, ms
     """
 
-    interests: dict[str, int] = field(default_factory=dict)
-    consents: dict[str, tuple[int, bool]] = field(default_factory=dict)
-    offered: dict[str, int] = field(default_factory=dict)
+    interests: dict[str, int] = {}
+    consents: dict[str, tuple[int, bool]] = {}
+    offered: dict[str, int] = {}
 
     def look(self, category: str, at_ms: int) -> None:
         """The subject looked at a category."""
@@ -68,110 +83,316 @@ class Profile:
             self.offer(offer, at_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """A prompt that was decided: to whom (an identifier), and what."""
+class Subject(msgspec.Struct, array_like=True, gc=False):
+    """What is known of one handle, small: most of it is read rarely, and stays packed.
+
+    day      when it was last touched, days since 1970 of the bridge's own clock
+    seen_ms  when it was last seen, and at which site
+    touches  how many touchpoints named it, or a thing that was its own
+    links    whose it was, and since when (`identity`)
+    profile  a packed `Profile`, or empty
+    """
+
+    day: int = 0
+    seen_ms: int = 0
+    touches: int = 0
+    site: str = ""
+    links: Links = ()
+    profile: bytes = b""
+
+
+class Offered(msgspec.Struct, array_like=True, frozen=True):
+    """A prompt that was decided: to whom (a handle), and what. The body of a log row, packed."""
 
     prompt: int
-    visitor: str = field(repr=False)
+    visitor: int
     offer: str
     at_ms: int
     device: int
 
-    def pack(self) -> bytes:
-        """The body of a log row."""
-        return msgspec.msgpack.encode(
-            (self.prompt, self.visitor, self.offer, self.at_ms, self.device)
-        )
 
-    @classmethod
-    def unpack(cls, body: bytes) -> "Offered":
-        """From `pack`."""
-        return cls(*msgspec.msgpack.decode(body, type=tuple[int, str, str, int, int]))
+class Rows(Protocol):
+    """What is asked of storage. Raises StorageError."""
+
+    def subjects(self, handles: Sequence[int]) -> Iterable[SubjectRow]: ...
+
+
+class AllRows(Protocol):
+    """What a digest is taken of. Raises StorageError."""
+
+    def all_subjects(self) -> Iterable[SubjectRow]: ...
+
+
+NOBODY = 0  # the visitor of a decision who has been erased
+
+_pack = msgspec.msgpack.Encoder().encode
+unpack_offered = msgspec.msgpack.Decoder(Offered).decode
+_subject = msgspec.msgpack.Decoder(Subject).decode
+_profile = msgspec.msgpack.Decoder(Profile).decode
+_totals = msgspec.msgpack.Decoder(dict[str, int]).decode
 
 
 class People:
-    """Everything that is derived from the log."""
+    """Everything that is derived from the log.
 
-    def __init__(self) -> None:
-        self.identity = Identity()
-        self.persons: dict[str, Profile] = {}
-        self.anonymous: dict[str, Profile] = {}
+    `at(row)` before the folds of each log row. `most`: records in memory.
+    """
+
+    def __init__(self, rows: Rows, most: int = MAX_RESIDENT) -> None:
         self.outcomes: Counter[str] = Counter()
         self.counted: Counter[str] = Counter()
+        self.dirty: set[int] = set()
+        self.bound: set[int] = set()
+        self.damaged: list[int] = []
+        self._rows = rows
+        self._half = max(1, most // 2)
+        self._young: dict[int, Subject] = {}
+        self._old: dict[int, Subject] = {}
+        self._ahead: dict[int, int] = {}
+        self._row = 0
+        self._day = 0
+        self._site = ""
+        self._sites: dict[str, str] = {}
 
-    def apply(self, touchpoints: Sequence[Touchpoint], offset_ms: int) -> None:
-        """Fold one batch; its times are corrected by `offset_ms`."""
-        for touchpoint in touchpoints:
-            fold = _FOLDS.get(touchpoint.code)
-            if fold is not None:
-                fold(self, touchpoint, (touchpoint.at_ms or 0) + offset_ms)
+    def __len__(self) -> int:
+        """How many records are in memory."""
+        return len(self._young) + len(self._old)
+
+    # Memory and disk
+
+    def prefetch(self, handles: Iterable[int]) -> None:
+        """Have these in memory, and those they lead to. Raises StorageError."""
+        if len(self._young) > self._half:
+            self._evict()
+        people = self._fetch(handles)
+        if people:
+            self._fetch(people)
+
+    def _fetch(self, handles: Iterable[int]) -> set[int]:
+        young, old = self._young, self._old
+        missing: list[int] = []
+        people: set[int] = set()
+        for handle in handles:
+            subject = young.get(handle)
+            if subject is None:
+                subject = old.pop(handle, None)
+                if subject is None:
+                    missing.append(handle)
+                    continue
+                young[handle] = subject
+            if subject.links:
+                people.update(subject.links[1::2])
+        if missing:
+            rows = {row.handle: row for row in self._rows.subjects(missing)}
+            for handle in missing:
+                subject = young[handle] = self._unpacked(handle, rows.get(handle))
+                people.update(subject.links[1::2])
+        return people
+
+    def _unpacked(self, handle: int, row: SubjectRow | None) -> Subject:
+        if row is None:
+            return Subject()
+        body = _checked(row.body)
+        if body is None:
+            self.damaged.append(handle)
+            return Subject()
+        subject = _subject(body)
+        subject.site = self._sites.setdefault(subject.site, subject.site)
+        if row.as_of >= self._row:
+            self._ahead[handle] = row.as_of
+        return subject
+
+    def _evict(self) -> None:
+        """Let go of what was quiet longest; what is not yet written behind has to stay."""
+        kept = {handle: s for handle, s in self._old.items() if handle in self.dirty}
+        self.counted["evicted"] += len(self._old) - len(kept)
+        self._old, self._young = self._young, kept
+
+    def packed(self, handles: Iterable[int], as_of: int) -> Iterator[SubjectRow]:
+        """The rows of such as are in memory, as they are now, and clean from here on."""
+        for handle in handles:
+            subject = self._young.get(handle) or self._old.get(handle)
+            if subject is None:
+                continue
+            self.dirty.discard(handle)
+            stranger = not subject.links and kind_of_handle(handle) != PERSON
+            yield SubjectRow(handle, as_of, subject.day, stranger, _sealed(_pack(subject)))
+
+    def packed_totals(self, as_of: int) -> SubjectRow:
+        """The row of what is counted of everybody."""
+        return SubjectRow(TOTALS, as_of, self._day, False, _sealed(_pack(dict(self.outcomes))))
+
+    def restore_totals(self) -> int:
+        """Read them; up to which log row they count. Raises StorageError."""
+        for row in self._rows.subjects([TOTALS]):
+            body = _checked(row.body)
+            if body is None:
+                self.damaged.append(TOTALS)
+                return 0
+            self.outcomes = Counter(_totals(body))
+            self._ahead[TOTALS] = row.as_of
+            return row.as_of
+        return 0
+
+    def touched_since(self, handle: int, day: int) -> bool:
+        """Whether memory knows of a touch on that day or later that the disk may not."""
+        subject = self._young.get(handle) or self._old.get(handle)
+        return subject is not None and subject.day >= day
+
+    def residents(self) -> Iterator[tuple[int, Subject]]:
+        """All records in memory."""
+        yield from self._old.items()
+        yield from self._young.items()
+
+    def forget(self, handles: Iterable[int]) -> None:
+        """Of handles that are destroyed nothing is known."""
+        for handle in handles:
+            self._young.pop(handle, None)
+            self._old.pop(handle, None)
+            self.dirty.discard(handle)
+
+    def restored(self) -> None:
+        """The log has been folded: every record is up to date."""
+        self._ahead = {}
+
+    # Folds. Each changes only prefetched records.
+
+    def at(self, row: int, received_ms: int, site: str) -> None:
+        """The log row whose folds follow."""
+        self._row = row
+        self._day = received_ms // _DAY_MS
+        self._site = self._sites.setdefault(site, site)
+
+    def apply(self, batch: Batch) -> None:
+        """Fold one batch, whose times are corrected."""
+        touch = self._touch
+        for handle, at_ms, often in batch.touches():
+            links = touch(handle, at_ms, often)
+            if links:
+                touch(holder(links, at_ms), at_ms, often)
+        if not _FOLDS.keys().isdisjoint(batch.groups):
+            for _, code, at_ms, values in batch.told(_FOLDS.keys()):
+                _FOLDS[code](self, values, at_ms)
 
     def apply_offered(self, offered: Offered) -> None:
         """Fold one decision."""
-        profile = self._profile(offered.visitor, offered.at_ms)
-        if profile is not None:
-            profile.offer(offered.offer, offered.at_ms)
+        self._change(offered.visitor, offered.at_ms, Profile.offer, offered.offer, offered.at_ms)
 
-    def profile_of(self, subject: str) -> Profile | None:
-        """What is known of a subject (`Identity.subject_of`)."""
-        return self.persons.get(subject) or self.anonymous.get(subject)
+    def _touch(self, handle: int, at_ms: int, often: int) -> Links:
+        subject = self._young[handle]
+        if self._ahead and self._ahead.get(handle, 0) >= self._row:
+            return subject.links
+        if at_ms > subject.seen_ms:
+            subject.seen_ms = at_ms
+            subject.site = self._site
+        subject.day = self._day
+        subject.touches += often
+        self.dirty.add(handle)
+        return subject.links
 
-    def digest(self) -> str:
-        """One hash of all that was derived: the same log gives the same."""
-        derived = (
-            self.identity.links,
-            {name: _state(profile) for name, profile in self.persons.items()},
-            {name: _state(profile) for name, profile in self.anonymous.items()},
-            self.outcomes,
-        )
-        return hashlib.sha256(msgspec.json.encode(derived, order="deterministic")).hexdigest()
+    def _change(self, handle: int | None, at_ms: int, change: Callable[..., None], *of: Any) -> None:
+        """Change the profile of whoever a handle meant at that time."""
+        whose = self.subject_of(handle, at_ms)
+        if whose is None or self._ahead.get(whose, 0) >= self._row:
+            return
+        subject = self._young[whose]
+        profile = _profile(subject.profile) if subject.profile else Profile()
+        change(profile, *of)
+        subject.profile = _pack(profile)
+        self.dirty.add(whose)
 
-    def _profile(self, identifier: str | None, at_ms: int) -> Profile | None:
-        """Where to write what an identifier did; None: it belongs to nobody."""
-        subject = self.identity.subject_of(identifier, at_ms)
-        if subject is None:
-            return None
-        if scheme_of(subject) in PERSON:
-            return self.persons.setdefault(subject, Profile())
-        profile = self.anonymous.pop(subject, None) or Profile()
-        self.anonymous[subject] = profile
-        if len(self.anonymous) > MAX_ANONYMOUS:
-            del self.anonymous[next(iter(self.anonymous))]
-            self.counted["anonymous.forgotten"] += 1
-        return profile
-
-    def _page_view(self, touchpoint: Touchpoint, at_ms: int) -> None:
-        session, _, category, _ = touchpoint.values
+    def _page_view(self, values: tuple[Any, ...], at_ms: int) -> None:
+        session, _, category, _ = values
         if category:
-            profile = self._profile(session, at_ms)
-            if profile is not None:
-                profile.look(category, at_ms)
+            self._change(session, at_ms, Profile.look, category, at_ms)
 
-    def _identify(self, touchpoint: Touchpoint, at_ms: int) -> None:
-        seen, known_as, _ = touchpoint.values
-        verdict = self.identity.link(seen, known_as, at_ms)
-        self.counted[f"identify.{verdict}"] += 1
-        if verdict == "claimed":
-            person = self.persons.setdefault(known_as, Profile())
-            claimed = self.anonymous.pop(seen, None)
-            if claimed is not None:
-                person.claim(claimed)
-
-    def _consent(self, touchpoint: Touchpoint, at_ms: int) -> None:
-        subject, purpose, granted, _ = touchpoint.values
+    def _consent(self, values: tuple[Any, ...], at_ms: int) -> None:
+        subject, purpose, granted, _ = values
         if purpose:
-            profile = self._profile(subject, at_ms)
-            if profile is not None:
-                profile.say(purpose, at_ms, bool(granted))
+            self._change(subject, at_ms, Profile.say, purpose, at_ms, bool(granted))
 
-    def _outcome(self, touchpoint: Touchpoint, _at_ms: int) -> None:
-        self.outcomes[OUTCOME_CODES[touchpoint.code]] += 1
+    def _identify(self, values: tuple[Any, ...], at_ms: int) -> None:
+        seen, known_as, _ = values
+        thing = self._young.get(seen) if seen is not None else None
+        links = thing.links if thing is not None else ()
+        verdict, links = linked(seen, known_as, links, at_ms)
+        self.counted[f"identify.{verdict}"] += 1
+        if thing is None or verdict not in ("claimed", "linked"):
+            return
+        if self._ahead.get(seen, 0) >= self._row:
+            return  # and so is everybody whom it has belonged to
+        bound = {seen, *thing.links[1::2], *links[1::2]}
+        if verdict == "claimed" and thing.profile:
+            claimed = _profile(thing.profile)
+            thing.profile = b""
+            self._change(known_as, at_ms, Profile.claim, claimed)
+        thing.links = links
+        self.dirty |= bound
+        self.bound |= bound
+
+    def _outcome(self, outcome: str) -> None:
+        if self._ahead.get(TOTALS, 0) < self._row:
+            self.outcomes[outcome] += 1
+
+    # What is asked
+
+    def subject_of(self, handle: int | None, at_ms: int) -> int | None:
+        """Who this was at that time: a person, or the thing where nobody has logged in on it.
+
+        None where it can never lead to a person.
+        """
+        if handle is None:
+            return None
+        kind = kind_of_handle(handle)
+        if kind == PERSON:
+            return handle
+        if kind != OWN:
+            return None
+        links = self._young[handle].links
+        return holder(links, at_ms) if links else handle
+
+    def profile_of(self, subject: int) -> Profile | None:
+        """What a subject said and did; None: nothing."""
+        known = self._young.get(subject)
+        return _profile(known.profile) if known is not None and known.profile else None
+
+    def subject(self, handle: int) -> Subject:
+        """One record. Raises StorageError."""
+        self.prefetch([handle])
+        return self._young[handle]
 
 
-def _state(profile: Profile) -> tuple[object, ...]:
-    # A list keeps the order of the interests: it decides which one is forgotten first.
-    return list(profile.interests.items()), profile.consents, profile.offered
+def unpacked(row: SubjectRow) -> Subject | None:
+    """The record in a row; None where it is damaged."""
+    body = _checked(row.body)
+    return None if body is None else _subject(body)
+
+
+def digest(people: People, rows: AllRows) -> str:
+    """One hash of all that is derived: the same log gives the same, however it was folded."""
+    hashed = hashlib.sha256(_pack(sorted(people.outcomes.items())))
+    known = {row.handle: row.body[:-4] for row in rows.all_subjects() if row.handle != TOTALS}
+    known.update((handle, _pack(subject)) for handle, subject in people.residents())
+    blank = _pack(Subject())
+    for handle in sorted(known):
+        if known[handle] != blank:
+            hashed.update(_pack((handle, known[handle])))
+    return hashed.hexdigest()
+
+
+def profile_in(subject: Subject) -> Profile:
+    """The profile in a record."""
+    return _profile(subject.profile) if subject.profile else Profile()
+
+
+def _sealed(body: bytes) -> bytes:
+    return body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def _checked(body: bytes) -> bytes | None:
+    """A row's body without its CRC; None where that does not fit."""
+    inner = body[:-4]
+    return inner if zlib.crc32(inner).to_bytes(4, "big") == body[-4:] else None
 
 
 def _trim(entries: dict[str, int] | dict[str, tuple[int, bool]], most: int) -> None:
@@ -179,9 +400,13 @@ def _trim(entries: dict[str, int] | dict[str, tuple[int, bool]], most: int) -> N
         del entries[next(iter(entries))]
 
 
-_FOLDS: dict[int, Callable[[People, Touchpoint, int], None]] = {
-    CODES["page.view"]: People._page_view,
-    CODES["identify"]: People._identify,
-    CODES["consent"]: People._consent,
-    **dict.fromkeys(OUTCOME_CODES, People._outcome),
+def _outcome_fold(outcome: str) -> "Callable[[People, tuple[Any, ...], int], None]":
+    return lambda people, _values, _at_ms: people._outcome(outcome)
+
+
+_FOLDS: dict[int, Callable[[People, tuple[Any, ...], int], None]] = {
+    PAGE_VIEW: People._page_view,
+    IDENTIFY: People._identify,
+    CONSENT: People._consent,
+    **{code: _outcome_fold(outcome) for code, outcome in OUTCOME_CODES.items()},
 }

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from cloud_bridge.errors import BridgeError
-from cloud_bridge.sqlite_store import create_private
 from edge_sdk.adapters.sqlite import (
     Connection,
     OpenConnection,
+    create_private,
     open_connection,
     transaction,
     translated,
@@ -68,7 +68,7 @@ class Registry:
         if tenant is not None and not is_tenant(tenant):
             raise ConfigError("a tenant's name is 1 to 32 of a-z, 0-9, hyphen, underscore, stop")
         if tenant is None and not self.path.exists():
-            raise ConfigError(f"{self.path.parent}: the first command needs --tenant")
+            raise ConfigError(f"{self.path.parent}: no tenant has this folder")
         create_private(self.path)
         with translated(self.path):
             database = self._database = self._open_database(self.path)

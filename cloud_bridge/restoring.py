@@ -1,21 +1,31 @@
-"""The bridge's memory to and from storage: receivers from their rows, people from the log."""
+"""The bridge's memory from storage: receivers from their rows, people from snapshot and log."""
 
 import logging
+import time
 from collections.abc import Iterable
 
 import msgspec
 
-from cloud_bridge.decode import decode
+from cloud_bridge.batch import Batch
+from cloud_bridge.errors import SnapshotError
 from cloud_bridge.holding import Holding
-from cloud_bridge.people import Offered, People
+from cloud_bridge.people import NOBODY, People, unpack_offered
 from cloud_bridge.receiving import Ear, Receiver
-from cloud_bridge.store import COLUMNS, DECISION, DEFLATED, ROWS, DeviceRow, EpochRow, LogRow
-from edge_sdk.wire.batch import BatchError
+from cloud_bridge.store import (
+    BATCH,
+    DECISION,
+    SNAPSHOT_VERSION,
+    DeviceRow,
+    EpochRow,
+    LogRow,
+    Marks,
+    Store,
+)
 from edge_sdk.wire.suite import Suite
 
 log = logging.getLogger(__name__)
 
-_PROGRESS_ROWS = 100_000
+_PROGRESS_S = 2.0
 
 
 def device_row(receiver: Receiver) -> DeviceRow:
@@ -36,7 +46,15 @@ def epoch_row(receiver: Receiver, epoch: int) -> EpochRow | None:
     holding = receiver.holdings.get(epoch)
     if holding is None:
         return None
-    return EpochRow(receiver.device, epoch, holding.clock_ms, holding.to_bytes())
+    return EpochRow(
+        receiver.device,
+        epoch,
+        holding.clock_ms,
+        holding.batches,
+        holding.touchpoints,
+        holding.received_ms,
+        holding.to_bytes(),
+    )
 
 
 def receivers(
@@ -58,27 +76,87 @@ def receivers(
     }
     for row in epochs:
         holding = Holding.from_bytes(suite, row.state, row.clock_ms)
+        holding.batches, holding.touchpoints = row.batches, row.touchpoints
+        holding.received_ms = row.received_ms
         restored[row.device].holdings[row.epoch] = holding
     return restored
 
 
-def replay(people: People, rows: Iterable[LogRow]) -> int:
-    """Fold a log from its beginning; the id that follows its last row."""
-    last = count = 0
-    for count, row in enumerate(rows, 1):
-        if row.kind in (ROWS, COLUMNS, DEFLATED):
-            try:
-                people.apply(decode(row.kind, row.body), row.offset_ms)
-            except BatchError as error:  # kept by a version that did not know the type yet
-                log.error("row %d of the log is passed over: %s", row.id, error)
-        elif row.kind == DECISION:
-            people.apply_offered(Offered.unpack(row.body))
-        last = row.id
-        if count % _PROGRESS_ROWS == 0:
-            log.info("replaying the log: %d rows so far", count)
-    if count:
-        log.info("replayed %d rows of the log", count)
-    return last + 1
+def checked(store: Store, rebuild: bool = False) -> Marks:
+    """Where the snapshot stands, once it is one that this version can go on from.
+
+    One that cannot be used is dropped where the log still has everything, and made again from it.
+    Raises SnapshotError where that would lose something, unless `rebuild` accepts it.
+    """
+    marks = store.marks()
+    if rebuild:
+        log.warning("the snapshot is made again from the log, which begins at %d", marks.first)
+        store.drop_derived()
+        return store.marks()
+    trouble = ""
+    if marks.snapshot > SNAPSHOT_VERSION:
+        trouble = f"it was written by a later version (form {marks.snapshot})"
+    elif 0 < marks.snapshot < SNAPSHOT_VERSION:
+        trouble = f"it was written by an earlier version (form {marks.snapshot})"
+    elif marks.watermark > marks.last:
+        trouble = f"it has folded log rows up to {marks.watermark}, the log ends at {marks.last}"
+    elif marks.watermark < marks.pruned_to:
+        trouble = (
+            f"it ends at log row {marks.watermark}, and the log begins behind {marks.pruned_to}"
+        )
+    if not trouble:
+        return marks
+    if marks.pruned_to:
+        raise SnapshotError(
+            f"the snapshot cannot be used: {trouble}; and log rows up to {marks.pruned_to} are"
+            " gone, so not all of it can be made again. Start with the version that wrote it, or"
+            " put a matching copy back, or accept what is lost: cloud-bridge run --rebuild"
+        )
+    log.warning("the snapshot is made again from the log: %s", trouble)
+    store.drop_derived()
+    return store.marks()
+
+
+def replay(people: People, store: Store, marks: Marks) -> int:
+    """Fold what the snapshot lacks of the log; how many touchpoints that were."""
+    erased = store.erased()
+    people.restore_totals()
+    began_s = told_s = time.monotonic()
+    rows = touchpoints = 0
+    for row in store.log(after=max(marks.watermark, marks.pruned_to)):
+        rows += 1
+        touchpoints += row.touchpoints
+        _fold(people, row, erased)
+        now_s = time.monotonic()
+        if now_s - told_s >= _PROGRESS_S:
+            told_s = now_s
+            share = 100 * (row.id - marks.watermark) / max(1, marks.last - marks.watermark)
+            log.info("folding the log: %d touchpoints, %.0f %%", touchpoints, share)
+    people.restored()
+    if rows:
+        took_s = time.monotonic() - began_s
+        log.info("folded %d rows of the log, %d touchpoints, %.1f s", rows, touchpoints, took_s)
+    return touchpoints
+
+
+def _fold(people: People, row: LogRow, erased: set[int]) -> None:
+    if row.kind not in (BATCH, DECISION):
+        return
+    people.at(row.id, row.received_ms, row.site)
+    try:
+        if row.kind == BATCH:
+            batch = Batch.from_body(row.body)
+            if erased:
+                batch.without(erased)
+            people.prefetch(batch.known())
+            people.apply(batch)
+        else:
+            offered = unpack_offered(row.body)
+            if offered.visitor != NOBODY and offered.visitor not in erased:
+                people.prefetch([offered.visitor])
+                people.apply_offered(offered)
+    except (msgspec.DecodeError, ValueError, LookupError) as error:
+        log.error("row %d of the log is passed over: %s", row.id, type(error).__name__)
 
 
 def _packed(ear: Ear | None) -> bytes:

@@ -1,70 +1,61 @@
-"""The store in one SQLite file of which this process is the one owner."""
+"""The store in one SQLite file of which this process is the one owner.
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
+Two things keep a second owner out. A lock on a file beside it, which the system gives up when a
+process dies, turns away whoever comes while the first one lives. And each open raises the `term`
+that every write checks within its transaction: so one that was taken for dead, or whose file was
+put somewhere else under it, can write nothing any more.
+"""
+
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, Any, TypeVar
 
-from cloud_bridge.store import WAITING, DeviceRow, EpochRow, LogRow, PromptRow, Writes
+from cloud_bridge.errors import FencedError
+from cloud_bridge.schemes import KIND_BITS
+from cloud_bridge.sqlite_schema import COLUMNS, PUT, SELECT, TABLES, VERSION
+from cloud_bridge.store import (
+    SNAPSHOT_VERSION,
+    WAITING,
+    DeviceRow,
+    EpochRow,
+    LogRow,
+    Marks,
+    PromptRow,
+    Rewrite,
+    SubjectRow,
+    VaultRow,
+    Writes,
+)
+from cloud_bridge.vault import PEPPER_BYTES
 from edge_sdk.adapters.sqlite import (
     CHECKPOINT_EVERY,
     Connection,
     OpenConnection,
     checkpoint,
     configure,
+    create_private,
     open_connection,
     transaction,
     translated,
 )
-from edge_sdk.errors import ConfigError
+from edge_sdk.errors import ConfigError, StorageError
+
+if sys.platform != "win32":
+    import fcntl
 
 FILE_NAME = "bridge.sqlite"
-VERSION = "1"
+LOCK_NAME = "bridge.lock"
 # Bytes of malformed batches are evidence for a developer; the newest are enough.
 MAX_SET_ASIDE = 1000
+# Whoever restores a copy in which these are not there begins with them.
+_FIRST_MARKS = {"term": 0, "pruned_to": 0, "watermark": 0, "snapshot": 0, "next_number": 1}
 
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    """CREATE TABLE IF NOT EXISTS log (
-        id INTEGER PRIMARY KEY, site TEXT NOT NULL, device INTEGER, generation INTEGER NOT NULL,
-        epoch INTEGER NOT NULL, seq INTEGER NOT NULL, kind INTEGER NOT NULL,
-        received_ms INTEGER NOT NULL, offset_ms INTEGER NOT NULL, body BLOB NOT NULL)""",
-    """CREATE TABLE IF NOT EXISTS devices (
-        device INTEGER PRIMARY KEY, generation INTEGER NOT NULL, next_epoch INTEGER NOT NULL,
-        revoked INTEGER NOT NULL, chain_key BLOB NOT NULL, ear BLOB NOT NULL,
-        old_ear BLOB NOT NULL)""",
-    """CREATE TABLE IF NOT EXISTS epochs (
-        device INTEGER NOT NULL, epoch INTEGER NOT NULL, clock_ms INTEGER, state BLOB NOT NULL,
-        PRIMARY KEY (device, epoch)) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS prompts (
-        id INTEGER PRIMARY KEY, device INTEGER NOT NULL, created_ms INTEGER NOT NULL,
-        expires_ms INTEGER NOT NULL, state TEXT NOT NULL, dispatches INTEGER NOT NULL,
-        payload BLOB NOT NULL)""",
-    f"CREATE INDEX IF NOT EXISTS waiting ON prompts (id) WHERE state = '{WAITING}'",
-    """CREATE TABLE IF NOT EXISTS collected (
-        key BLOB PRIMARY KEY, log_id INTEGER NOT NULL) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS set_aside (
-        place INTEGER PRIMARY KEY, device INTEGER NOT NULL, epoch INTEGER NOT NULL,
-        seq INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (device, epoch, seq))""",
-)
-_COLUMNS = {
-    table: tuple(column.name for column in fields(row_type))
-    for table, row_type in (
-        ("log", LogRow),
-        ("devices", DeviceRow),
-        ("epochs", EpochRow),
-        ("prompts", PromptRow),
-    )
-}
+_values = {table: attrgetter(*columns) for table, columns in COLUMNS.items()}
 Row = TypeVar("Row")
-
-
-def create_private(path: Path) -> None:
-    """Create an empty file that only its owner may read, unless it is there."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 class SqliteStore:
@@ -74,6 +65,8 @@ class SqliteStore:
         self.path = home / FILE_NAME
         self._open_database = open_database
         self._database: Connection | None = None
+        self._lock: IO[bytes] | None = None
+        self._term = 0
         self._commits = 0  # since the last checkpoint
 
     def open(self, tenant: str) -> None:
@@ -83,18 +76,28 @@ class SqliteStore:
         tenant's or a later version's.
         """
         create_private(self.path)
+        self._lock_out_others()
         with translated(self.path):
             database = self._database = self._open_database(self.path)
-        configure(database, self.path)
+        configure(database, self.path, shared=True)
         with translated(self.path):
             database.execute("PRAGMA secure_delete = ON")
+            # A store of an earlier version has other columns: read before anything is written.
+            known = list(database.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'"))
+        if known:
+            self._check(tenant)
         with transaction(database, self.path):
-            for statement in _SCHEMA:
+            for statement in TABLES:
                 database.execute(statement)
-            for name, value in (("version", VERSION), ("tenant", tenant)):
-                database.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
-        with translated(self.path):
-            meta = dict(database.execute("SELECT name, value FROM meta"))
+            firsts = {"version": VERSION, "tenant": tenant, **_FIRST_MARKS}
+            firsts["pepper"] = secrets.token_bytes(PEPPER_BYTES)
+            for item in firsts.items():
+                database.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", item)
+            database.execute("UPDATE meta SET value = value + 1 WHERE name = 'term'")
+        self._term = self._meta()["term"]
+
+    def _check(self, tenant: str) -> None:
+        meta = self._meta()
         if meta["version"] != VERSION:
             raise ConfigError(f"{self.path}: written by another version ({meta['version']})")
         if meta["tenant"] != tenant:
@@ -103,9 +106,14 @@ class SqliteStore:
     def close(self) -> None:
         """Give the file up."""
         database, self._database = self._database, None
-        if database is not None:
-            with translated(self.path):
-                database.close()
+        lock, self._lock = self._lock, None
+        try:
+            if database is not None:
+                with translated(self.path):
+                    database.close()
+        finally:
+            if lock is not None:
+                lock.close()
 
     def tidy(self) -> None:
         """See Store."""
@@ -115,29 +123,59 @@ class SqliteStore:
 
     def commit(self, writes: Writes) -> None:
         """See Store."""
-        database = self._connection()
         self._commits += 1
-        gone = [key for key, row in writes.epochs.items() if row is None]
-        with transaction(database, self.path):
-            _put(database, "log", writes.log)
-            _put(database, "devices", writes.devices.values())
-            _put(database, "epochs", [row for row in writes.epochs.values() if row])
-            _put(database, "prompts", writes.prompts.values())
+        with self._owned() as database:
+            put = database.executemany
+            put(PUT["vault"], map(_values["vault"], writes.vault))
+            put(PUT["log"], map(_values["log"], writes.log))
+            put(PUT["devices"], map(_values["devices"], writes.devices.values()))
+            epochs = [row for row in writes.epochs.values() if row is not None]
+            put(PUT["epochs"], map(_values["epochs"], epochs))
+            put(PUT["prompts"], map(_values["prompts"], writes.prompts.values()))
             if writes.collected:
-                sql = "INSERT OR REPLACE INTO collected VALUES (?, ?)"
-                database.executemany(sql, writes.collected.items())
+                put("INSERT OR REPLACE INTO collected VALUES (?, ?)", writes.collected.items())
+            gone = [key for key, row in writes.epochs.items() if row is None]
             if gone:
-                database.executemany("DELETE FROM epochs WHERE device = ? AND epoch = ?", gone)
+                put("DELETE FROM epochs WHERE device = ? AND epoch = ?", gone)
             if writes.set_aside:
-                database.executemany(
-                    "INSERT OR IGNORE INTO set_aside (device, epoch, seq, body)"
-                    " VALUES (?, ?, ?, ?)",
-                    writes.set_aside,
-                )
-                database.execute(
-                    "DELETE FROM set_aside WHERE place <= (SELECT max(place) FROM set_aside) - ?",
-                    (MAX_SET_ASIDE,),
-                )
+                self._set_aside(database, writes.set_aside)
+            self._derive(database, writes)
+            self._destroy(database, writes)
+
+    def _set_aside(
+        self, database: Connection, rows: Sequence[tuple[int, int, int, bytes]]
+    ) -> None:
+        database.executemany(
+            "INSERT OR IGNORE INTO set_aside (device, epoch, seq, body) VALUES (?, ?, ?, ?)", rows
+        )
+        database.execute(
+            "DELETE FROM set_aside WHERE place <= (SELECT max(place) FROM set_aside) - ?",
+            (MAX_SET_ASIDE,),
+        )
+
+    def _derive(self, database: Connection, writes: Writes) -> None:
+        if writes.subjects:
+            rows = [writes.subjects[handle] for handle in sorted(writes.subjects)]
+            database.executemany(PUT["subjects"], map(_values["subjects"], rows))
+            _mark(database, "snapshot", SNAPSHOT_VERSION)
+        if writes.watermark is not None:
+            _mark(database, "watermark", writes.watermark)
+
+    def _destroy(self, database: Connection, writes: Writes) -> None:
+        gone = [(handle,) for handle in (*writes.erased, *writes.forgotten)]
+        if not gone:
+            return
+        # The highest number may go with them, and must not be given out again.
+        _mark(database, "next_number", self._next_number(database))
+        database.executemany("DELETE FROM vault WHERE handle = ?", gone)
+        database.executemany("DELETE FROM subjects WHERE handle = ?", gone)
+        if writes.erased:
+            erased = [(handle,) for handle in writes.erased]
+            database.executemany("INSERT OR IGNORE INTO erased VALUES (?)", erased)
+            for name in ("scrubbed_to", "scrub_end"):
+                database.execute("DELETE FROM meta WHERE name = ?", (name,))
+
+    # Facts
 
     def devices(self) -> Iterator[DeviceRow]:
         """See Store."""
@@ -151,20 +189,172 @@ class SqliteStore:
         """See Store."""
         return self._rows("prompts", PromptRow, f"WHERE state = '{WAITING}'")
 
-    def log(self) -> Iterator[LogRow]:
+    def log(self, after: int = 0) -> Iterator[LogRow]:
         """See Store. Reads as it goes: a log of any length takes little memory."""
-        return self._rows("log", LogRow, "ORDER BY id")
+        return self._rows("log", LogRow, f"WHERE id > {int(after)} ORDER BY id")
 
-    def is_collected(self, key: bytes) -> bool:
+    def collected(self, keys: Sequence[bytes]) -> set[bytes]:
+        """See Store."""
+        sql = "SELECT key FROM collected WHERE key = ?"
+        return {row[0] for row in self._each(sql, keys)}
+
+    def handles(self, digests: Sequence[bytes]) -> Mapping[bytes, int]:
+        """See Store."""
+        sql = "SELECT digest, handle FROM vault WHERE digest = ?"
+        return dict(self._each(sql, digests))
+
+    def vault_rows(self, handles: Sequence[int]) -> Mapping[int, VaultRow]:
+        """See Store."""
+        sql = f"{SELECT['vault']} WHERE handle = ?"
+        return {row[0]: VaultRow(*row) for row in self._each(sql, handles)}
+
+    def erased(self) -> set[int]:
         """See Store."""
         with translated(self.path):
-            sql = "SELECT 1 FROM collected WHERE key = ?"
-            return bool(list(self._connection().execute(sql, (key,))))
+            return {row[0] for row in self._connection().execute("SELECT handle FROM erased")}
+
+    # Derived
+
+    def marks(self) -> Marks:
+        """See Store."""
+        meta = self._meta()
+        with translated(self.path):
+            database = self._connection()
+            [(first, last)] = database.execute("SELECT min(id), max(id) FROM log")
+            next_number = self._next_number(database)
+        return Marks(
+            first or 0,
+            max(last or 0, meta["pruned_to"]),
+            meta["pruned_to"],
+            meta["watermark"],
+            meta["snapshot"],
+            next_number,
+            meta["pepper"],
+        )
+
+    def subjects(self, handles: Sequence[int]) -> list[SubjectRow]:
+        """See Store."""
+        sql = f"{SELECT['subjects']} WHERE handle = ?"
+        return [SubjectRow(*row) for row in self._each(sql, handles)]
+
+    def all_subjects(self, after: int = -1) -> Iterator[SubjectRow]:
+        """See Store."""
+        return self._rows("subjects", SubjectRow, f"WHERE handle > {int(after)} ORDER BY handle")
+
+    def drop_derived(self) -> None:
+        """See Store."""
+        with self._owned() as database:
+            database.execute("DELETE FROM subjects")
+            _mark(database, "watermark", 0)
+            _mark(database, "watermark", self._meta()["pruned_to"])
+            _mark(database, "snapshot", 0)
+
+    # Keeping it small
+
+    def prune(self, before_ms: int, most: int) -> int:
+        """See Store."""
+        watermark = self._meta()["watermark"]
+        gone = 0
+        with self._owned() as database:
+            sql = "SELECT id, received_ms FROM log WHERE id <= ? ORDER BY id LIMIT ?"
+            last = 0
+            for id_, received_ms in database.execute(sql, (watermark, most)):
+                if received_ms >= before_ms:
+                    break
+                last, gone = id_, gone + 1
+            if gone:
+                database.execute("DELETE FROM log WHERE id <= ?", (last,))
+                database.execute("DELETE FROM collected WHERE log_id <= ?", (last,))
+                _mark(database, "pruned_to", last)
+            database.execute(
+                "DELETE FROM prompts WHERE id IN (SELECT id FROM prompts"
+                f" WHERE state <> '{WAITING}' AND expires_ms < ? LIMIT ?)",  # noqa: S608  ours
+                (before_ms, most),
+            )
+        return gone
+
+    def strangers(self, before_day: int, after: int, most: int) -> tuple[list[int], int]:
+        """See Store."""
+        sql = (
+            "SELECT handle, day, is_stranger FROM subjects"
+            " WHERE handle > max(?, 0) ORDER BY handle LIMIT ?"
+        )
+        with translated(self.path):
+            rows = list(self._connection().execute(sql, (after, most)))
+        found = [handle for handle, day, stranger in rows if stranger and day < before_day]
+        return found, rows[-1][0] if len(rows) == most else -1
+
+    def scrub(self, most: int, rewritten: Rewrite) -> int:
+        """See Store."""
+        erased = self.erased()
+        if not erased:
+            return 0
+        meta = self._meta()
+        with self._owned() as database:
+            end = meta.get("scrub_end")
+            if end is None:
+                [(end,)] = database.execute("SELECT coalesce(max(id), 0) FROM log")
+                database.execute("INSERT OR REPLACE INTO meta VALUES ('scrub_end', ?)", (end,))
+            sql = "SELECT id, kind, body FROM log WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+            rows = list(database.execute(sql, (meta.get("scrubbed_to", 0), end, most)))
+            for id_, kind, body in rows:
+                changed = rewritten(kind, body, erased)
+                if changed is not None:
+                    database.execute("UPDATE log SET body = ? WHERE id = ?", (changed, id_))
+            if rows:
+                done = ("scrubbed_to", rows[-1][0])
+                database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", done)
+            else:
+                database.execute("DELETE FROM erased")
+        return len(rows)
+
+    # The connection
+
+    def _lock_out_others(self) -> None:
+        path = self.path.with_name(LOCK_NAME)
+        if sys.platform == "win32":
+            return  # the term has to do
+        try:
+            lock = self._lock = path.open("ab")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(
+                f"{self.path}: another process is using it; stop that one"
+            ) from None
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be locked ({error.strerror})") from error
+
+    @contextmanager
+    def _owned(self) -> Iterator[Connection]:
+        """A transaction of this term's owner. Raises FencedError where there is a later one."""
+        database = self._connection()
+        with transaction(database, self.path):
+            [(term,)] = database.execute("SELECT value FROM meta WHERE name = 'term'")
+            if term != self._term:
+                raise FencedError(f"{self.path}: another bridge owns it now; stop this one")
+            yield database
+
+    def _meta(self) -> dict[str, Any]:
+        with translated(self.path):
+            return dict(self._connection().execute("SELECT name, value FROM meta"))
+
+    def _next_number(self, database: Connection) -> int:
+        [(highest,)] = database.execute("SELECT coalesce(max(handle), 0) FROM vault")
+        [(next_number,)] = database.execute("SELECT value FROM meta WHERE name = 'next_number'")
+        return max((highest >> KIND_BITS) + 1, next_number)
+
+    def _each(self, sql: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of one statement asked once for each key: it stays prepared."""
+        found: list[tuple[Any, ...]] = []
+        with translated(self.path):
+            execute = self._connection().execute
+            for key in keys:
+                found.extend(execute(sql, (key,)))
+        return found
 
     def _rows(self, table: str, row_type: Callable[..., Row], which: str = "") -> Iterator[Row]:
         with translated(self.path):
-            sql = f"SELECT {', '.join(_COLUMNS[table])} FROM {table} {which}"  # noqa: S608  ours
-            for row in self._connection().execute(sql):
+            for row in self._connection().execute(f"{SELECT[table]} {which}"):
                 yield row_type(*row)
 
     def _connection(self) -> Connection:
@@ -173,8 +363,7 @@ class SqliteStore:
         return self._database
 
 
-def _put(database: Connection, table: str, rows: Iterable[object]) -> None:
-    columns = _COLUMNS[table]
-    marks = ", ".join("?" * len(columns))
-    sql = f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
-    database.executemany(sql, map(attrgetter(*columns), rows))
+def _mark(database: Connection, name: str, value: int) -> None:
+    """Marks rise; only dropping what was derived sets them back to 0."""
+    sql = "UPDATE meta SET value = ? WHERE name = ? AND (value < ? OR ? = 0)"
+    database.execute(sql, (value, name, value, value))

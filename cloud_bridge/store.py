@@ -1,24 +1,32 @@
 """The storage port: what the bridge keeps, and that it is kept together or not at all.
 
+What is kept is of three kinds. *Facts* are the log, the cursors and keys of devices, prompts, and
+the vault; they are written once and are the truth. *Derived* rows are a snapshot of what a fold over
+the log gives; each says up to which log row it has folded, and the `watermark` says from where the
+log has to be folded again. *Marks* tell both apart.
+
 Every write can be repeated: rows carry their identities, so a commit of which nobody knows whether
-it happened is simply made again.
+it happened is simply made again. An owner that another has replaced can write nothing any more.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-# What a log row's body is: the two forms of batches, and what the bridge itself found out.
-ROWS, COLUMNS, GAPS, DEFLATED, DECISION = 0, 1, 3, 4, 16
+# What a log row's body is: a batch (cloud_bridge/batch.py), what never came, a decision.
+BATCH, GAPS, DECISION = 1, 3, 16
+
+# Of what form derived rows are. Another one is rebuilt from the log.
+SNAPSHOT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
     """One fact of the log. `device` is None where it came over HTTP.
 
-    `body` is a batch's plaintext (ROWS, COLUMNS, DEFLATED), a notice as in docs/wire.md with the
-    number of batches in place of touchpoints (GAPS), or a packed `Offered` (DECISION). Corrected
-    times are the body's plus `offset_ms`.
+    `body` is `Batch.to_body` (BATCH), a notice as in docs/wire.md with the number of batches in
+    place of touchpoints (GAPS), or a packed `Offered` (DECISION). Times in it are the bridge's;
+    `offset_ms` is what was added to the device's.
     """
 
     id: int
@@ -30,6 +38,7 @@ class LogRow:
     kind: int
     received_ms: int
     offset_ms: int
+    touchpoints: int
     body: bytes = field(repr=False)
 
 
@@ -48,11 +57,14 @@ class DeviceRow:
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
-    """A holding. `state` is `Holding.to_bytes`."""
+    """A holding. `state` is `Holding.to_bytes`; the rest is what came of the epoch, for people."""
 
     device: int
     epoch: int
     clock_ms: int | None
+    batches: int
+    touchpoints: int
+    received_ms: int
     state: bytes = field(repr=False)
 
 
@@ -75,9 +87,59 @@ class PromptRow:
 WAITING = "waiting"
 
 
+@dataclass(frozen=True, slots=True)
+class VaultRow:
+    """A handle, the digest that finds it, its key, and its identifier encrypted under that."""
+
+    handle: int
+    digest: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRow:
+    """What was derived of one handle, folded up to log row `as_of`; last touched on `day`.
+
+    `is_stranger`: it leads to no person. `body` is `people.Subject`, packed, with a CRC-32 behind
+    it. Handle 0 holds the totals.
+    """
+
+    handle: int
+    as_of: int
+    day: int
+    is_stranger: bool
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Where log and snapshot stand. Ids of log rows; 0: none.
+
+    first, last     the log's rows, as they are kept
+    pruned_to       rows up to here were dropped on purpose
+    watermark       derived rows lack nothing of the log up to here
+    snapshot        SNAPSHOT_VERSION of the one who wrote them; 0: there are none
+    next_number     above the number of every handle that was ever given out
+    pepper          the vault's (`vault.PEPPER_BYTES`)
+    """
+
+    first: int
+    last: int
+    pruned_to: int
+    watermark: int
+    snapshot: int
+    next_number: int
+    pepper: bytes = field(repr=False)
+
+
 @dataclass(slots=True)
 class Writes:
-    """What one transaction does."""
+    """What one transaction does.
+
+    `watermark` only ever rises. `erased` destroys handles that the log may still hold, `forgotten`
+    such as it does not hold.
+    """
 
     log: list[LogRow] = field(default_factory=list)
     devices: dict[int, DeviceRow] = field(default_factory=dict)
@@ -85,17 +147,34 @@ class Writes:
     prompts: dict[int, PromptRow] = field(default_factory=dict)
     collected: dict[bytes, int] = field(default_factory=dict)
     set_aside: list[tuple[int, int, int, bytes]] = field(default_factory=list)
+    vault: list[VaultRow] = field(default_factory=list)
+    subjects: dict[int, SubjectRow] = field(default_factory=dict)
+    watermark: int | None = None
+    erased: list[int] = field(default_factory=list)
+    forgotten: list[int] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return any(
-            (self.log, self.devices, self.epochs, self.prompts, self.collected, self.set_aside)
+        return self.watermark is not None or any(
+            (
+                self.log,
+                self.devices,
+                self.epochs,
+                self.prompts,
+                self.collected,
+                self.set_aside,
+                self.vault,
+                self.subjects,
+                self.erased,
+                self.forgotten,
+            )
         )
 
 
 class Store(Protocol):
     """Where the bridge keeps what must survive. All calls come from one thread at a time.
 
-    Every method raises StorageError and its children.
+    Every method raises StorageError and its children; `commit` and what else writes raise
+    FencedError, for ever, once another owner has opened.
     """
 
     def commit(self, writes: Writes) -> None:
@@ -106,6 +185,8 @@ class Store(Protocol):
         """Do what no commit should wait for; to be called when nothing waits."""
         ...
 
+    # Facts
+
     def devices(self) -> Iterable[DeviceRow]: ...
 
     def epochs(self) -> Iterable[EpochRow]: ...
@@ -114,12 +195,71 @@ class Store(Protocol):
         """Those that wait for an outcome."""
         ...
 
-    def log(self) -> Iterator[LogRow]:
-        """All rows, in the order of their ids."""
+    def log(self, after: int = 0) -> Iterator[LogRow]:
+        """All rows with greater ids, in the order of their ids."""
         ...
 
-    def is_collected(self, key: bytes) -> bool:
-        """Whether a body of POST /collect with this key is in the log."""
+    def collected(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Those of these keys of POST /collect whose bodies are in the log."""
+        ...
+
+    def handles(self, digests: Sequence[bytes]) -> Mapping[bytes, int]:
+        """The handles that the vault has for these."""
+        ...
+
+    def vault_rows(self, handles: Sequence[int]) -> Mapping[int, VaultRow]:
+        """The vault's rows of those that were not erased."""
+        ...
+
+    def erased(self) -> set[int]:
+        """Handles that were erased, as long as the log may still hold them."""
+        ...
+
+    # Derived
+
+    def marks(self) -> Marks: ...
+
+    def subjects(self, handles: Sequence[int]) -> Iterable[SubjectRow]:
+        """The rows of these that there are."""
+        ...
+
+    def all_subjects(self, after: int = -1) -> Iterator[SubjectRow]:
+        """All rows with greater handles, in their order."""
+        ...
+
+    def drop_derived(self) -> None:
+        """Forget every derived row. The watermark goes back to where the log now begins."""
+        ...
+
+    # Keeping it small
+
+    def prune(self, before_ms: int, most: int) -> int:
+        """Drop at most `most` of the oldest log rows, received before then and below the watermark.
+
+        With them go settled prompts and keys of bodies of that age. Returns the rows dropped.
+        """
+        ...
+
+    def strangers(self, before_day: int, after: int, most: int) -> tuple[list[int], int]:
+        """Handles that lead to nobody and that nothing has touched since that day.
+
+        Looks at `most` rows behind handle `after`. Returns them, and the handle to go on behind;
+        -1: it has reached the end.
+        """
+        ...
+
+    def scrub(self, most: int, rewritten: "Rewrite") -> int:
+        """Put what erased handles left in the log out of it: at most `most` rows; 0: all is done.
+
+        `rewritten(kind, body, erased)` gives a row's new body, or None where it holds none of
+        these.
+        """
         ...
 
     def close(self) -> None: ...
+
+
+class Rewrite(Protocol):
+    """How the body of a log row loses handles."""
+
+    def __call__(self, kind: int, body: bytes, erased: set[int], /) -> bytes | None: ...

@@ -1,8 +1,7 @@
 """The bridge over HTTP: what browsers and shops report, how it is, and what happens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +54,7 @@ class Ports:
     """What the web reaches of the bridge."""
 
     clock: Clock
-    collect: Callable[[Collected], "Future[bool]"]
+    collect: Callable[[str, Collected], Awaitable[bool]]
     health: Callable[[], dict[str, object]]
     feed: Feed
 
@@ -77,7 +76,7 @@ def create_app(ports: Ports) -> FastAPI:
         try:
             async with asyncio.timeout(ANSWER_S):
                 collected = parse(await _read(request), ports.clock.wall_ms())
-                duplicate = await asyncio.wrap_future(ports.collect(collected))
+                duplicate = await ports.collect("", collected)
         except CollectError as error:
             return _json({"error": str(error)}, error.status)
         except ClientDisconnect:

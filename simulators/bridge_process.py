@@ -62,8 +62,7 @@ class BridgeProcess:
 
     def enrol(self, site: str, name: str, surface: str = "", zone: str = "") -> str:
         """A device's enrolment token; works before the start as well."""
-        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with Registry(self.home).opened(self._tenant) as registry:
+        with Registry(self.home / self._tenant).opened(self._tenant) as registry:
             return to_token(registry.enrol(AesCcm(), site, name, surface, zone))
 
     def start(self) -> None:

@@ -4,6 +4,7 @@ Every commit is one fdatasync of the log; in 400 simulated power cuts this lost 
 committed, while synchronous NORMAL did in 255 (docs/decisions/0002-sqlite-wal-full.md).
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -32,13 +33,24 @@ def open_connection(path: Path) -> Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
-def configure(connection: Connection, path: Path) -> None:
-    """Make this process the file's one owner, durable at each commit. Raises StorageError."""
+def create_private(path: Path) -> None:
+    """Create an empty file that only its owner may read, unless it is there."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():  # closing it would give up what locks this process has on it
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def configure(connection: Connection, path: Path, *, shared: bool = False) -> None:
+    """Make each commit durable, and this process the file's one owner unless others may read.
+
+    Raises StorageError.
+    """
     with translated(path):
         connection.execute("PRAGMA busy_timeout = 500")
         # Of a new file only. A commit writes whole pages: small ones, as most rows are small.
         connection.execute("PRAGMA page_size = 1024")
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        if not shared:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL").__iter__().__next__()
         connection.execute("PRAGMA synchronous = FULL")
         # Checkpoints are made between commits (`checkpoint`); this one is for when there is no

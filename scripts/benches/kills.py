@@ -28,9 +28,9 @@ from benches._kill_broker import start as start_broker
 from benches._kill_device import DRAIN_S, SHOPPERS
 from benches._report import add_arguments, publish
 from benches._shop import RULES, SCRIPTS, browsed, free_port
-from cloud_bridge.decode import decode
+from cloud_bridge.batch import Batch
 from cloud_bridge.sqlite_store import SqliteStore
-from cloud_bridge.store import COLUMNS, DEFLATED, ROWS
+from cloud_bridge.store import BATCH
 from edge_sdk import enrol
 from simulators.bridge_process import BridgeProcess
 
@@ -198,13 +198,13 @@ class Campaign:
 
     def committed(self) -> Counter[str]:
         """The names of the touchpoints in the bridge's log, and how often."""
-        store = SqliteStore(self.folder / "bridge")
+        store = SqliteStore(self.folder / "bridge" / TENANT)
         store.open(TENANT)
         found: Counter[str] = Counter()
         try:
             for row in store.log():
-                if row.device is not None and row.kind in (ROWS, COLUMNS, DEFLATED):
-                    for touchpoint in decode(row.kind, row.body):
+                if row.device is not None and row.kind == BATCH:
+                    for touchpoint in Batch.from_body(row.body).touchpoints(_unnamed):
                         name = touchpoint.get("name") or touchpoint.get("page")
                         if name:
                             found[name] += 1
@@ -215,6 +215,10 @@ class Campaign:
     def keys_used_twice(self) -> int:
         """How many keys sealed two different messages, on either side."""
         return keys_used_twice(sorted(self.folder.glob("*.keys")))
+
+
+def _unnamed(_handle: int) -> None:
+    """Who it was does not matter here."""
 
 
 def _tell(campaign: Campaign, args: argparse.Namespace) -> int:

@@ -9,8 +9,11 @@ from typing import Any, Self
 from cloud_bridge import rules
 from cloud_bridge.collect import parse
 from cloud_bridge.dispatch import Downlink
+from cloud_bridge.errors import StalledError
+from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.ingest import Ingest, Outcome
 from cloud_bridge.intake import Intake
+from cloud_bridge.people import digest
 from cloud_bridge.registry import Registry
 from cloud_bridge.rules import Rule
 from cloud_bridge.sqlite_store import SqliteStore
@@ -46,6 +49,8 @@ class Rig:
         chosen: Sequence[Rule] | None = None,
         open_database: OpenConnection = open_connection,
         clock: SetClock | None = None,
+        most_people: int = 1000,
+        keep_days: float = 0,
     ) -> None:
         self.clock = clock or SetClock()
         self.events: list[Event] = []
@@ -53,9 +58,9 @@ class Rig:
         self.heard: dict[int, list[tuple[str, Any]]] = {}
         self.registry = Registry(home)
         self.store = SqliteStore(home, open_database)
-        self.intake = Intake(
-            TENANT, SUITE, rules.load() if chosen is None else chosen, b"handles of this "
-        )
+        chosen = rules.load() if chosen is None else chosen
+        self.intake = Intake(TENANT, SUITE, chosen, b"handles of this ", self.store, most_people)
+        self._keep_days = keep_days
         self._incarnation = len(list(home.glob("start-*"))).to_bytes(8, "big")
         self._start = home / f"start-{self._incarnation.hex()}"
         self._outcomes: queue.Queue[Outcome] = queue.Queue()
@@ -65,14 +70,17 @@ class Rig:
         self.registry.open(TENANT)
         self.store.open(TENANT)
         self._start.touch()
-        self.intake.restore(self.store, self.clock)
+        self.intake.restore(self.clock)
         self.ingest = Ingest(
             store=self.store,
             registry=self.registry,
             intake=self.intake,
             downlink=Downlink(SUITE, TENANT, self._incarnation),
             clock=self.clock,
-            deliver=self._outcomes.put,
+            deliver=self._deliver,
+            housekeeping=Housekeeping(
+                self.store, self.intake.people, self.intake.vault, self.clock, self._keep_days
+            ),
         )
         self.ingest.start()
         return self
@@ -134,9 +142,23 @@ class Rig:
                     self.heard[device.number].append(("unreadable", None))
         return outcome
 
+    def _deliver(self, outcome: Outcome) -> None:
+        for answer, duplicate in outcome.answers:
+            answer(duplicate)
+        self._outcomes.put(outcome)
+
     def collect(self, body: bytes) -> bool:
         """POST a body; whether it was a duplicate."""
-        return self.ingest.collect(parse(body, self.clock.ms)).result(timeout=WAIT_S)
+        answers: queue.Queue[bool | None] = queue.Queue()
+        self.ingest.collect(parse(body, self.clock.ms), answers.put)
+        duplicate = answers.get(timeout=WAIT_S)
+        if duplicate is None:
+            raise StalledError("not taken")
+        return duplicate
+
+    def digest(self) -> str:
+        """One hash of all that is derived, in memory and on disk."""
+        return digest(self.intake.people, self.store)
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]

@@ -1,0 +1,373 @@
+"""A batch inside the bridge: columns as they came, with every identifier as a handle of the vault.
+
+Touchpoints are made only of what somebody asks for: most of a batch is bulk that is folded a column
+at a time. The body of a log row is a batch's columns again, in which no identifier is left:
+
+    [base_ms, words, runs, times, groups, handles]
+
+The first five are docs/wire.md's, with corrected times and with nil for a word that was only an
+identifier; `handles` is index, handle, index, handle ...: what a column's index means where its
+field is an identifier. An identifier that is not indexed stands as its handle, and one in a field
+that this version does not know as an array of its handle.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, repeat
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from cloud_bridge.schemes import is_identifier
+from edge_sdk.wire.touchpoint import DATA, DBM, FIELDS, ID, TEXT, Touchpoint
+
+OPAQUE = "opaque"
+KINDS = {code: tuple(kind for _, kind in fields) for code, fields in FIELDS.items()}
+
+
+def _places(wanted: str) -> dict[int, tuple[int, ...]]:
+    found = {
+        code: tuple(at for at, kind in enumerate(kinds) if kind is wanted)
+        for code, kinds in KINDS.items()
+    }
+    return {code: places for code, places in found.items() if places}
+
+
+_IDS, _TEXTS, _DATA = _places(ID), _places(TEXT), _places(DATA)
+_Body = tuple[int, list[Any], list[int], Any, list[list[Any]], list[int]]
+_reader = msgspec.msgpack.Decoder(_Body)
+_writer = msgspec.msgpack.Encoder()
+_place = itemgetter(0)
+
+# What happened: its place in the batch, type code, corrected time, values (identifiers as handles).
+Told = tuple[int, int, int, tuple[Any, ...]]
+
+
+class Batch:
+    """Checked columns. `resolve` puts handles in the place of identifiers, once.
+
+    at_ms    time of each touchpoint, as the device told it; in the log, corrected
+    words    the dictionary, from index 1 on
+    handles  what an index means in a column of identifiers
+    groups   type code -> its columns: indices (bytes), a value a touchpoint (list), or one for all
+    """
+
+    __slots__ = ("at_ms", "base_ms", "groups", "handles", "runs", "times", "words")
+
+    def __init__(
+        self,
+        base_ms: int,
+        words: list[str | None],
+        runs: list[int],
+        times: int | list[int],
+        groups: dict[int, list[Any]],
+    ) -> None:
+        self.base_ms = base_ms
+        self.words = words
+        self.runs = runs
+        self.times = times
+        self.groups = groups
+        self.handles: list[int | None] = []
+        deltas = times if type(times) is list else repeat(times, sum(runs[1::2]))
+        self.at_ms = list(accumulate(deltas, initial=base_ms))[1:]  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.at_ms)
+
+    @classmethod
+    def of(cls, touchpoints: Sequence[Touchpoint]) -> "Batch":
+        """Of checked touchpoints, each with its time."""
+        rows = [(t.code, t.at_ms or 0, t.values) for t in touchpoints]
+        runs: list[int] = []
+        groups: dict[int, list[tuple[Any, ...]]] = {}
+        for code, _, values in rows:
+            if not runs or runs[-2] != code:
+                runs += (code, 0)
+            runs[-1] += 1
+            groups.setdefault(code, []).append(values)
+        times = [after[1] - before[1] for before, after in zip(rows, rows[1:], strict=False)]
+        return cls(
+            rows[0][1],
+            [None],
+            runs,
+            [0, *times],
+            {code: _transposed(code, listed) for code, listed in groups.items()},
+        )
+
+    # Identifiers and handles
+
+    def identifiers(self) -> set[str]:
+        """All that stand in it, before they are resolved."""
+        found: set[Any] = set()
+        indices: set[int] = set()
+        for code, columns in self.groups.items():
+            for at in _IDS.get(code, ()):
+                column = columns[at]
+                if type(column) is bytes:
+                    indices.update(column)
+                elif type(column) is list:
+                    found.update(column)
+                else:
+                    found.add(column)
+            if code not in KINDS:
+                for column in columns:
+                    if type(column) is bytes:
+                        indices.update(i for i in set(column) if is_identifier(self.words[i]))
+                    else:
+                        values = column if type(column) is list else [column]
+                        found.update(value for value in values if is_identifier(value))
+        found.update(map(self.words.__getitem__, indices))
+        found.discard(None)
+        return found
+
+    def resolve(self, handles: Mapping[str, int]) -> None:
+        """From here on identifiers are handles; each of `identifiers` has one."""
+        self.handles = [handles.get(word) if word else None for word in self.words]
+        for code, columns in self.groups.items():
+            for at in _IDS.get(code, ()):
+                column = columns[at]
+                if type(column) is list:
+                    columns[at] = [None if value is None else handles[value] for value in column]
+                elif type(column) is str:
+                    columns[at] = handles[column]
+            if code not in KINDS:
+                count = self.counts()[code]
+                columns[:] = [_wrapped(column, count, handles) for column in columns]
+
+    def sealed(self, seal: Callable[[int, int, bytes], bytes]) -> None:
+        """Put `seal(handle, place, data)` in the place of data that belongs to somebody."""
+        for code in self.groups.keys() & _DATA.keys():
+            columns = self.groups[code]
+            for at in _DATA[code]:
+                if type(columns[at]) is not list:
+                    continue
+                places = self._positions(code)
+                rows = list(self._values(code, len(places), self.handles))
+                whose = [row[_IDS[code][0]] for row in rows]
+                columns[at] = [
+                    data if data is None or handle is None else seal(handle, place, data)
+                    for handle, place, data in zip(whose, places, columns[at], strict=True)
+                ]
+
+    def without(self, dead: Collection[int]) -> None:
+        """Whom these handles meant is nobody any more."""
+        self.handles = [None if handle in dead else handle for handle in self.handles]
+        for code, columns in self.groups.items():
+            for at in _IDS.get(code, ()):
+                column = columns[at]
+                if type(column) is list:
+                    columns[at] = [None if value in dead else value for value in column]
+                elif type(column) is int and column in dead:
+                    columns[at] = None
+            if code not in KINDS:
+                columns[:] = [_forgotten(column, dead) for column in columns]
+
+    def known(self) -> set[int]:
+        """All handles that stand in it."""
+        found: set[Any] = set()
+        for code, columns in self.groups.items():
+            for at in _IDS.get(code, ()):
+                column = columns[at]
+                if type(column) is bytes:
+                    found.update(map(self.handles.__getitem__, set(column)))
+                elif type(column) is list:
+                    found.update(column)
+                else:
+                    found.add(column)
+        found.discard(None)
+        return found
+
+    # To and from the log
+
+    def correct(self, offset_ms: int) -> None:
+        """Add what a device's clock is behind to every time."""
+        if offset_ms:
+            self.base_ms += offset_ms
+            self.at_ms = [at_ms + offset_ms for at_ms in self.at_ms]
+
+    def to_body(self) -> bytes:
+        """The body of a log row."""
+        texts: set[int] = set()
+        for code, columns in self.groups.items():
+            for at in _TEXTS.get(code, ()):
+                column = columns[at]
+                if type(column) is bytes:
+                    texts.update(column)
+            if code not in KINDS:
+                for column in columns:
+                    if type(column) is bytes:
+                        texts.update(i for i in set(column) if not is_identifier(self.words[i]))
+        words: list[str | None] = []
+        handles: list[int] = []
+        for index, word in enumerate(self.words):
+            handle = self.handles[index]
+            if handle is None:
+                words.append(word)
+                continue
+            handles += (index, handle)
+            words.append(word if index in texts else None)
+        groups = list(self.groups.values())
+        return _writer.encode((self.base_ms, words[1:], self.runs, self.times, groups, handles))
+
+    @classmethod
+    def from_body(cls, body: bytes) -> "Batch":
+        """From `to_body`. Raises msgspec.DecodeError."""
+        base_ms, words, runs, times, columns, handles = _reader.decode(body)
+        codes = dict.fromkeys(runs[::2])
+        batch = cls(base_ms, [None, *words], runs, times, dict(zip(codes, columns, strict=True)))
+        batch.handles = [None] * len(batch.words)
+        for index, handle in zip(handles[::2], handles[1::2], strict=True):
+            batch.handles[index] = handle
+        return batch
+
+    # What it says
+
+    def counts(self) -> dict[int, int]:
+        """How many touchpoints there are of each type code."""
+        if len(self.runs) == 2:
+            return {self.runs[0]: self.runs[1]}
+        found: dict[int, int] = {}
+        for code, length in zip(self.runs[::2], self.runs[1::2], strict=True):
+            found[code] = found.get(code, 0) + length
+        return found
+
+    def touches(self) -> Iterator[tuple[int, int, int]]:
+        """(handle, ms, how often): who was seen how often, and when last, in each column."""
+        for code, columns in self.groups.items():
+            places = _IDS.get(code, ())
+            if places:
+                at_ms = self._times(code)
+            for at in places:
+                column = columns[at]
+                if type(column) is bytes:
+                    last = dict(zip(column, at_ms, strict=True))
+                    for index, ms in last.items():
+                        handle = self.handles[index]
+                        if handle is not None:
+                            yield handle, ms, column.count(index)
+                elif type(column) is list:
+                    often = Counter(column)
+                    for handle, ms in dict(zip(column, at_ms, strict=True)).items():
+                        if handle is not None:
+                            yield handle, ms, often[handle]
+                elif column is not None:
+                    yield column, at_ms[-1], len(at_ms)
+
+    def told(self, wanted: Collection[int]) -> list[Told]:
+        """What happened of these type codes, in the order of capture."""
+        codes = [code for code in self.groups if code in wanted]
+        found: list[Told] = []
+        for code in codes:
+            places = self._positions(code)
+            values = self._values(code, len(places), self.handles)
+            at_ms = map(self.at_ms.__getitem__, places)
+            found += zip(places, repeat(code), at_ms, values, strict=False)
+        if len(codes) > 1:
+            found.sort(key=_place)
+        return found
+
+    def touchpoints(self, identifier: Callable[[int], str | None] | None = None) -> list[Touchpoint]:
+        """All of it, in the order of capture.
+
+        Where handles stand for identifiers, `identifier` tells them, or None for one that is gone.
+        """
+        found: list[tuple[int, Touchpoint]] = []
+        meant = self.words
+        if identifier is not None:
+            meant = [None if h is None else identifier(h) for h in self.handles]
+        for code in self.groups:
+            places = self._positions(code)
+            for place, row in zip(
+                places, self._values(code, len(places), meant), strict=False
+            ):
+                values = row
+                if identifier is not None:
+                    values = _named(code, row, identifier)
+                found.append((place, Touchpoint(code, self.at_ms[place], values)))
+        found.sort(key=_place)
+        return [touchpoint for _, touchpoint in found]
+
+    def _times(self, code: int) -> list[int]:
+        if len(self.groups) == 1:
+            return self.at_ms
+        return list(map(self.at_ms.__getitem__, self._positions(code)))
+
+    def _positions(self, code: int) -> Sequence[int]:
+        if len(self.groups) == 1:
+            return range(len(self.at_ms))
+        found: list[int] = []
+        at = 0
+        for other, length in zip(self.runs[::2], self.runs[1::2], strict=True):
+            if other == code:
+                found.extend(range(at, at + length))
+            at += length
+        return found
+
+    def _values(
+        self, code: int, count: int, meant: Sequence[Any]
+    ) -> Iterable[tuple[Any, ...]]:
+        """The values of a type's touchpoints; an identifier's index means what `meant` has."""
+        columns = self.groups[code]
+        kinds = KINDS.get(code, (OPAQUE,) * len(columns))
+        spread: list[Iterable[Any]] = []
+        for kind, column in zip(kinds, columns, strict=True):
+            if type(column) is bytes:
+                words = self.words
+                if kind is ID:
+                    words = meant  # type: ignore[assignment]
+                elif kind is OPAQUE:
+                    words = [
+                        other if word is None else word
+                        for word, other in zip(words, meant, strict=True)
+                    ]
+                spread.append(map(words.__getitem__, column))
+            elif type(column) is list:
+                if kind is DBM:
+                    column = [None if value is None else -value for value in column]
+                spread.append(column)
+            else:
+                value = -column if kind is DBM and column is not None else column
+                spread.append(repeat(value, count))
+        return zip(*spread, strict=False) if spread else repeat((), count)
+
+
+def _transposed(code: int, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    kinds = KINDS.get(code)
+    if kinds is None:
+        width = max(map(len, rows))
+        rows = [row + (None,) * (width - len(row)) for row in rows]
+        kinds = (OPAQUE,) * width
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return [
+        [None if value is None else -value for value in column] if kind is DBM else column
+        for kind, column in zip(kinds, columns, strict=True)
+    ]
+
+
+def _wrapped(column: Any, count: int, handles: Mapping[str, int]) -> Any:
+    """A column of an unknown type: what looks like an identifier is one."""
+    if type(column) is list:
+        return [[handles[value]] if is_identifier(value) else value for value in column]
+    if is_identifier(column):
+        return [[handles[column]]] * count
+    return column
+
+
+def _forgotten(column: Any, dead: Collection[int]) -> Any:
+    if type(column) is not list:
+        return column
+    return [None if type(value) is list and value[0] in dead else value for value in column]
+
+
+def _named(
+    code: int, row: tuple[Any, ...], identifier: Callable[[int], str | None]
+) -> tuple[Any, ...]:
+    """A row in which handles that stand as values are identifiers again."""
+    kinds = KINDS.get(code)
+    if kinds is None:
+        return tuple(identifier(v[0]) if type(v) is list else v for v in row)
+    return tuple(
+        identifier(value) if kind is ID and type(value) is int else value
+        for kind, value in zip(kinds, row, strict=True)
+    )

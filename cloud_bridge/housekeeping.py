@@ -1,0 +1,86 @@
+"""Keeping files small: what is old enough is dropped, what was erased is put out of the log.
+
+A little at a time, between turns: it never waits for an end, and a crash in the middle leaves only
+work that the next start finds again.
+"""
+
+import msgspec
+
+from cloud_bridge.batch import Batch
+from cloud_bridge.clock import Clock
+from cloud_bridge.people import NOBODY, People, unpack_offered
+from cloud_bridge.store import BATCH, DECISION, Store, Writes
+from cloud_bridge.vault import Vault
+
+DAY_MS = 86_400_000
+# Rows in one step: some milliseconds.
+_LOG_ROWS = 200
+_SUBJECT_ROWS = 1000
+_SCRUB_ROWS = 100
+# How often there is a look whether something has grown old.
+_LOOK_S = 10.0
+
+
+class Housekeeping:
+    """`step` when there is time. `keep_days`: how long the log is kept; 0: for ever."""
+
+    def __init__(
+        self, store: Store, people: People, vault: Vault, clock: Clock, keep_days: float
+    ) -> None:
+        self.dropped = 0
+        self.forgotten = 0
+        self._store = store
+        self._people = people
+        self._vault = vault
+        self._clock = clock
+        self._keep_ms = int(keep_days * DAY_MS)
+        self._look_s = float("-inf")
+        self._behind = -1  # the stranger to go on behind; -1: no round is under way
+
+    def step(self, now_s: float) -> bool:
+        """Do a little, if there is anything; whether there is more. Raises StorageError."""
+        if self._behind >= 0:
+            self._forget_strangers()
+            return True
+        if now_s < self._look_s:
+            return False
+        more = False
+        if self._keep_ms:
+            gone = self._store.prune(self._clock.wall_ms() - self._keep_ms, _LOG_ROWS)
+            self.dropped += gone
+            more = gone == _LOG_ROWS
+            if gone and not more:
+                self._behind = 0
+                more = True
+        more = self._store.scrub(_SCRUB_ROWS, without) > 0 or more
+        if not more:
+            self._look_s = now_s + _LOOK_S
+        return more
+
+    def _forget_strangers(self) -> None:
+        """Handles that no row of the log can hold any more, and that lead to nobody."""
+        before_day = (self._clock.wall_ms() - self._keep_ms) // DAY_MS
+        found, self._behind = self._store.strangers(before_day, self._behind, _SUBJECT_ROWS)
+        # Memory may know that one of them has come back.
+        gone = [handle for handle in found if not self._people.touched_since(handle, before_day)]
+        if gone:
+            self._vault.forget(gone)
+            self._people.forget(gone)
+            self._store.commit(Writes(forgotten=gone))
+            self.forgotten += len(gone)
+
+
+def without(kind: int, body: bytes, erased: set[int]) -> bytes | None:
+    """The body of a log row in which these handles mean nobody; None: it has none of them."""
+    if kind == DECISION:
+        offered = unpack_offered(body)
+        if offered.visitor not in erased:
+            return None
+        return msgspec.msgpack.encode(msgspec.structs.replace(offered, visitor=NOBODY))
+    if kind != BATCH:
+        return None
+    batch = Batch.from_body(body)
+    if batch.known().isdisjoint(erased):
+        return None
+    batch.without(erased)
+    return batch.to_body()

@@ -1,0 +1,34 @@
+"""What an identifier belongs to, by its scheme: the part before its first colon.
+
+Only log-ins, cards and the like name a person; only a person's own things can lead to one; what
+people share never does.
+"""
+
+from typing import Final, TypeGuard
+
+OTHER, PERSON, OWN, SHARED = range(4)
+
+_KINDS: Final = {
+    **dict.fromkeys(("crm", "login", "loyalty"), PERSON),
+    **dict.fromkeys(("app", "ble", "cookie", "phone", "rpa", "tag"), OWN),
+    **dict.fromkeys(("kiosk", "line", "number", "tablet", "wifi"), SHARED),
+    "tel": OTHER,
+}
+# A handle's lowest bits hold its kind, so that a log without identifiers still tells.
+KIND_BITS: Final = 2
+_MASK: Final = (1 << KIND_BITS) - 1
+
+
+def kind_of(identifier: str) -> int:
+    """OTHER where the scheme is none that we know."""
+    return _KINDS.get(identifier.partition(":")[0], OTHER)
+
+
+def kind_of_handle(handle: int) -> int:
+    """What `kind_of` told of the identifier when it got its handle."""
+    return handle & _MASK
+
+
+def is_identifier(value: object) -> TypeGuard[str]:
+    """Whether a value is of a scheme that we know: then it is an identifier wherever it stands."""
+    return isinstance(value, str) and value.partition(":")[0] in _KINDS and ":" in value

@@ -1,0 +1,74 @@
+"""The tables of the bridge's file, and the statements that write rows into them."""
+
+from dataclasses import fields
+
+from cloud_bridge.store import (
+    WAITING,
+    DeviceRow,
+    EpochRow,
+    LogRow,
+    PromptRow,
+    SubjectRow,
+    VaultRow,
+)
+
+VERSION = "2"
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS log (
+        id INTEGER PRIMARY KEY, site TEXT NOT NULL, device INTEGER, generation INTEGER NOT NULL,
+        epoch INTEGER NOT NULL, seq INTEGER NOT NULL, kind INTEGER NOT NULL,
+        received_ms INTEGER NOT NULL, offset_ms INTEGER NOT NULL, touchpoints INTEGER NOT NULL,
+        body BLOB NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS devices (
+        device INTEGER PRIMARY KEY, generation INTEGER NOT NULL, next_epoch INTEGER NOT NULL,
+        revoked INTEGER NOT NULL, chain_key BLOB NOT NULL, ear BLOB NOT NULL,
+        old_ear BLOB NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS epochs (
+        device INTEGER NOT NULL, epoch INTEGER NOT NULL, clock_ms INTEGER,
+        batches INTEGER NOT NULL, touchpoints INTEGER NOT NULL, received_ms INTEGER NOT NULL,
+        state BLOB NOT NULL, PRIMARY KEY (device, epoch)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS prompts (
+        id INTEGER PRIMARY KEY, device INTEGER NOT NULL, created_ms INTEGER NOT NULL,
+        expires_ms INTEGER NOT NULL, state TEXT NOT NULL, dispatches INTEGER NOT NULL,
+        payload BLOB NOT NULL)""",
+    f"CREATE INDEX IF NOT EXISTS waiting ON prompts (id) WHERE state = '{WAITING}'",
+    f"CREATE INDEX IF NOT EXISTS settled ON prompts (expires_ms) WHERE state <> '{WAITING}'",
+    """CREATE TABLE IF NOT EXISTS collected (
+        key BLOB PRIMARY KEY, log_id INTEGER NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS collected_in ON collected (log_id)",
+    """CREATE TABLE IF NOT EXISTS set_aside (
+        place INTEGER PRIMARY KEY, device INTEGER NOT NULL, epoch INTEGER NOT NULL,
+        seq INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (device, epoch, seq))""",
+    """CREATE TABLE IF NOT EXISTS vault (
+        handle INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, key BLOB NOT NULL,
+        sealed BLOB NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS erased (handle INTEGER PRIMARY KEY)",
+    """CREATE TABLE IF NOT EXISTS subjects (
+        handle INTEGER PRIMARY KEY, as_of INTEGER NOT NULL, day INTEGER NOT NULL,
+        is_stranger INTEGER NOT NULL, body BLOB NOT NULL)""",
+)
+
+COLUMNS = {
+    table: tuple(column.name for column in fields(row_type))
+    for table, row_type in (
+        ("log", LogRow),
+        ("devices", DeviceRow),
+        ("epochs", EpochRow),
+        ("prompts", PromptRow),
+        ("vault", VaultRow),
+        ("subjects", SubjectRow),
+    )
+}
+SELECT = {
+    table: f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608  all of it is ours
+    for table, columns in COLUMNS.items()
+}
+PUT = {
+    table: (
+        f"INSERT OR REPLACE INTO {table} ({', '.join(columns)})"  # noqa: S608
+        f" VALUES ({', '.join('?' * len(columns))})"
+    )
+    for table, columns in COLUMNS.items()
+}

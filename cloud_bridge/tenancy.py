@@ -1,0 +1,183 @@
+"""One tenant's house within a bridge: its files, its state, its thread, its two connections."""
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from cloud_bridge.broker import OwnBroker
+from cloud_bridge.clock import Clock
+from cloud_bridge.dispatch import Downlink
+from cloud_bridge.errors import StalledError
+from cloud_bridge.housekeeping import Housekeeping
+from cloud_bridge.ingest import Ingest, Outcome
+from cloud_bridge.intake import Intake
+from cloud_bridge.queues import Turnstile
+from cloud_bridge.registry import Registry
+from cloud_bridge.rules import Rule
+from cloud_bridge.sqlite_store import SqliteStore
+from cloud_bridge.subscriber import Subscriber
+from cloud_bridge.turn import Collected, Event
+from edge_sdk.adapters.sqlite import OpenConnection
+from edge_sdk.wire.keys import INCARNATION_BYTES
+from edge_sdk.wire.suite import Suite
+
+log = logging.getLogger(__name__)
+
+
+class Tenancy:
+    """`async with Tenancy(...)`: it takes and answers what devices and web shops of a tenant send.
+
+    `tell` gets its events, `failed` is called when it cannot go on; both on the event loop.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        home: Path,
+        *,
+        suite: Suite,
+        rules: Sequence[Rule],
+        clock: Clock,
+        broker: OwnBroker,
+        turnstile: Turnstile,
+        open_database: OpenConnection,
+        tell: Callable[[str, Sequence[Event]], None],
+        failed: Callable[[], None],
+        most_people: int,
+        keep_days: float,
+        rebuild: bool,
+    ) -> None:
+        self.name = name
+        self.registry = Registry(home)
+        self._store = SqliteStore(home, open_database)
+        self._suite = suite
+        self._rules = rules
+        self._clock = clock
+        self._broker = broker
+        self._turnstile = turnstile
+        self._tell = tell
+        self._failed = failed
+        self._most_people = most_people
+        self._keep_days = keep_days
+        self._rebuild = rebuild
+        self._parts = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Raises BridgeError, ConfigError, StorageError."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._parts.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._parts.aclose()
+
+    async def _start(self) -> None:
+        self._parts.callback(self.registry.close)
+        self.registry.open(self.name)
+        self._parts.callback(self._store.close)
+        self._store.open(self.name)
+        names = secrets.token_bytes(16)
+        intake = Intake(
+            self.name, self._suite, self._rules, names, self._store, self._most_people
+        )
+        await asyncio.to_thread(intake.restore, self._clock, self._rebuild)
+        self.ingest = Ingest(
+            store=self._store,
+            registry=self.registry,
+            intake=intake,
+            downlink=Downlink(self._suite, self.name, secrets.token_bytes(INCARNATION_BYTES)),
+            clock=self._clock,
+            deliver=self._deliverer(),
+            housekeeping=Housekeeping(
+                self._store, intake.people, intake.vault, self._clock, self._keep_days
+            ),
+            turnstile=self._turnstile,
+        )
+        self.subscriber = Subscriber(self._broker, self.name, self._clock, self.ingest.offer)
+        await self._parts.enter_async_context(self.subscriber)
+        self.ingest.start()
+        self._parts.push_async_callback(asyncio.to_thread, self.ingest.stop)
+
+    def _deliverer(self) -> Callable[[Outcome], None]:
+        loop = asyncio.get_running_loop()
+        home = threading.get_ident()
+
+        def deliver(outcome: Outcome) -> None:
+            if threading.get_ident() == home:
+                self._follow(outcome)
+            else:
+                loop.call_soon_threadsafe(self._follow, outcome)
+
+        return deliver
+
+    def _follow(self, outcome: Outcome) -> None:
+        """What a commit allows, on the event loop."""
+        self.subscriber.follow(outcome)
+        for answer, duplicate in outcome.answers:
+            answer(duplicate)
+        if outcome.events:
+            self._tell(self.name, outcome.events)
+        if outcome.failed:
+            self._failed()
+
+    async def collect(self, collected: Collected) -> bool:
+        """Keep a web body; True: it had been kept before. Raises StalledError."""
+        told: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+        self.ingest.collect(collected, partial(_settle, told))
+        duplicate = await told
+        if duplicate is None:
+            raise StalledError("the bridge takes nothing now; send it again")
+        return duplicate
+
+    def health(self) -> dict[str, object]:
+        """How it is, and what it counted since it started."""
+        ingest, intake = self.ingest, self.ingest.intake
+        broker = self.subscriber.health()
+        troubles = {
+            "storage": ingest.stalled,
+            "broker": None if broker["connected"] else "not connected",
+            "ingest": "failed" if ingest.failed else None,
+            "snapshot": "damaged records" if intake.people.damaged else None,
+        }
+        return {
+            "reasons": {name: why for name, why in troubles.items() if why},
+            "broker": broker,
+            "storage": "stalled" if ingest.stalled else "ok",
+            "devices": {
+                "enrolled": len(intake.devices),
+                "seen": len(intake.last_seen_ms),
+                "without_key": intake.without_key,
+            },
+            "waiting": ingest.waiting(),
+            "lag_ms": ingest.oldest_ms(),
+            "prompts_outstanding": len(intake.outstanding),
+            "people": {
+                **intake.people.counted,
+                "in_memory": len(intake.people),
+                "unwritten": len(intake.people.dirty),
+                "damaged": len(intake.people.damaged),
+            },
+            "log": {
+                "rows": intake.next_log_id - 1,
+                "tail_touchpoints": intake.snapshot.tail,
+                "dropped_rows": ingest.housekeeping.dropped,
+                "strangers_forgotten": ingest.housekeeping.forgotten,
+            },
+            "outcomes": dict(intake.people.outcomes),
+            "counted": dict(intake.counted),
+            "refused": dict(intake.refused),
+        }
+
+
+def _settle(told: "asyncio.Future[bool | None]", duplicate: bool | None) -> None:
+    if not told.done():  # nobody waits for it any more, perhaps
+        told.set_result(duplicate)
