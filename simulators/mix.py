@@ -90,17 +90,30 @@ def draw_up() -> dict[str, object]:
     }
 
 
-def bulk(count: int, seed: int) -> Iterator[Touchpoint]:
+class Names(NamedTuple):
+    """The beacon that a shopper carries, and as whom she identifies herself (None: anybody)."""
+
+    visitor: str
+    known_as: str | None = None
+
+
+# (which coming of a day's shoppers, number among them) -> her names; asked once a while for each.
+NameShopper = Callable[[int, int], Names]
+
+
+def bulk(count: int, seed: int, names: NameShopper | None = None) -> Iterator[Touchpoint]:
     """`count` touchpoints of a busy store, in capture order, in the mix of `draw_up`.
 
-    Twelve receivers, some twenty beacons at a time, every shopper with a beacon of her own. The
-    day of 24 shoppers comes round for ever, each turn overlapping the next, so that any number
-    costs the same memory. `at_ms` is in ms since 1970.
+    Twelve receivers, some twenty beacons at a time, every shopper with a beacon of her own and
+    nobody whom one has met before, unless `names` says who she is. The day of 24 shoppers comes
+    round for ever, each turn overlapping the next, so that any number costs the same memory.
+    `at_ms` is in ms since 1970.
     """
-    return itertools.islice(_turns(seed), max(0, count))
+    named = functools.lru_cache(maxsize=1024)(names or functools.partial(_stranger, seed))
+    return itertools.islice(_turns(seed, named), max(0, count))
 
 
-def _turns(seed: int) -> Iterator[Touchpoint]:
+def _turns(seed: int, named: NameShopper) -> Iterator[Touchpoint]:
     moments = _moments(seed)
     earliest = max(moment.at_ms for moment in moments) // _PERIOD_MS
     visits = 1 + sum(m.touchpoint.name == "visit.enter" for m in moments if isinstance(m, _Heard))
@@ -109,13 +122,13 @@ def _turns(seed: int) -> Iterator[Touchpoint]:
             # Who came in late in a turn is still there in the next one.
             came = turn + earliest - moment.at_ms // _PERIOD_MS
             at_ms = OPENED_MS + turn * _PERIOD_MS + moment.at_ms % _PERIOD_MS
-            visitor = _visitor(seed, came, moment.shopper)
+            shopper = named(came, moment.shopper)
             if isinstance(moment, _Said):
                 rng = random.Random(f"{seed}/{came}/{moment.key}")
-                yield make(moment.name, at_ms, **_FIELDS[moment.name](rng, visitor, moment.step))
+                yield make(moment.name, at_ms, **_FIELDS[moment.name](rng, shopper, moment.step))
                 continue
             values = list(moment.touchpoint.values)
-            values[moment.who] = visitor
+            values[moment.who] = shopper.visitor
             if moment.is_visit:
                 values[0] += came * visits
             yield Touchpoint(moment.touchpoint.code, at_ms, tuple(values))
@@ -149,33 +162,32 @@ def _moments(seed: int) -> tuple[_Heard | _Said, ...]:
     return tuple(sorted(moments, key=lambda moment: moment.at_ms % _PERIOD_MS))
 
 
-@functools.lru_cache(maxsize=1024)
-def _visitor(seed: int, came: int, shopper: int) -> str:
-    return "ble:" + hashlib.sha256(f"{seed}/{came}/{shopper}".encode()).hexdigest()[:12]
+def _stranger(seed: int, came: int, shopper: int) -> Names:
+    return Names("ble:" + hashlib.sha256(f"{seed}/{came}/{shopper}".encode()).hexdigest()[:12])
 
 
-# What each touchpoint says: (lot, visitor, step) -> fields. Telephone numbers are of the ranges
+# What each touchpoint says: (lot, shopper, step) -> fields. Telephone numbers are of the ranges
 # that Ofcom keeps for fiction, article numbers of a made-up catalogue of 200.
 
 
-def _scan(rng: random.Random, _visitor: str, _step: str) -> dict[str, object]:
+def _scan(rng: random.Random, _shopper: Names, _step: str) -> dict[str, object]:
     code = f"{4_061_000_000_000 + 97 * rng.randrange(200)}"
     return {"scanner": f"scanner-{rng.randrange(3)}", "symbology": "ean13", "code": code}
 
 
-def _kiosk(rng: random.Random, visitor: str, _step: str) -> dict[str, object]:
+def _kiosk(rng: random.Random, shopper: Names, _step: str) -> dict[str, object]:
     kiosk = f"kiosk-{rng.randrange(2)}"
     action = rng.choice(("open", "browse", "compare", "select", "print"))
     session = f"{kiosk}:{rng.randrange(10_000)}"
     return {"kiosk": kiosk, "session": session, "action": action, "target": _page(rng)[1]}
 
 
-def _page_view(rng: random.Random, visitor: str, _step: str) -> dict[str, object]:
+def _page_view(rng: random.Random, shopper: Names, _step: str) -> dict[str, object]:
     category, page = _page(rng)
     return {"session": f"kiosk-0:{rng.randrange(10_000)}", "page": page, "category": category}
 
 
-def _basket(rng: random.Random, visitor: str, _step: str) -> dict[str, object]:
+def _basket(rng: random.Random, shopper: Names, _step: str) -> dict[str, object]:
     return {
         "session": f"kiosk-1:{rng.randrange(10_000)}",
         "action": rng.choice(("add", "add", "remove")),
@@ -186,7 +198,7 @@ def _basket(rng: random.Random, visitor: str, _step: str) -> dict[str, object]:
     }
 
 
-def _call(rng: random.Random, visitor: str, step: str) -> dict[str, object]:
+def _call(rng: random.Random, shopper: Names, step: str) -> dict[str, object]:
     withheld = rng.random() < 0.15
     return {
         "call": f"{rng.getrandbits(32):08x}",
@@ -198,27 +210,32 @@ def _call(rng: random.Random, visitor: str, step: str) -> dict[str, object]:
     }
 
 
-def _lease(rng: random.Random, visitor: str, _step: str) -> dict[str, object]:
+def _lease(rng: random.Random, shopper: Names, _step: str) -> dict[str, object]:
     number = f"+441632960{rng.randrange(20):03d}"
     session = f"kiosk-0:{rng.randrange(10_000)}"
     return {"pool": "kiosk", "number": number, "session": session, "ttl_ms": 300_000}
 
 
-def _identify(rng: random.Random, visitor: str, _step: str) -> dict[str, object]:
-    return {"seen": visitor, "known_as": f"loyalty:{rng.getrandbits(40):010x}", "method": "app"}
+def _identify(rng: random.Random, shopper: Names, _step: str) -> dict[str, object]:
+    anybody = f"loyalty:{rng.getrandbits(40):010x}"
+    return {
+        "seen": shopper.visitor,
+        "known_as": shopper.known_as or anybody,
+        "method": "app",
+    }
 
 
-def _consent(rng: random.Random, visitor: str, _step: str) -> dict[str, object]:
+def _consent(rng: random.Random, shopper: Names, _step: str) -> dict[str, object]:
     granted = int(rng.random() < 0.8)
-    return {"subject": visitor, "purpose": PURPOSE, "granted": granted, "source": "app"}
+    return {"subject": shopper.visitor, "purpose": PURPOSE, "granted": granted, "source": "app"}
 
 
-def _prompt(rng: random.Random, visitor: str, _step: str) -> dict[str, object]:
+def _prompt(rng: random.Random, shopper: Names, _step: str) -> dict[str, object]:
     offer = f"{rng.choice(tuple(PAGES))}-{rng.randrange(5)}"
     return {"prompt": rng.getrandbits(63), "offer": offer, "surface": f"kiosk-{rng.randrange(2)}"}
 
 
-def _health(rng: random.Random, visitor: str, _step: str) -> dict[str, object]:
+def _health(rng: random.Random, shopper: Names, _step: str) -> dict[str, object]:
     return {
         "uptime_s": rng.randrange(600, 36_000),
         "outbox_bytes": rng.randrange(40_000),

@@ -18,6 +18,7 @@ _CONFIG = """\
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
+max_inflight_messages 256
 max_queued_messages 100000
 set_tcp_nodelay true
 """

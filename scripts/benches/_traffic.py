@@ -1,0 +1,79 @@
+"""The mix of tests/data/mix.json as many gateways send it: batches of one class, sealed ahead."""
+
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from benches._line import Line, Sealed
+from benches._people import drawn_from, replaced
+from edge_sdk.wire.touchpoint import PRIORITY, Touchpoint
+from simulators.mix import bulk
+
+# A turn's touchpoints happen as fast as this, together: about as fast as they are taken, so that
+# a visit is fresh when it arrives, as it is where nothing is sealed ahead.
+HAPPEN_PER_S = 50_000
+
+Load = list[tuple[Line, list[Sealed]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How batches are made: how many touchpoints each, and whether each has people of its own."""
+
+    size: int = 100
+    other_people: bool = False
+
+
+class Traffic:
+    """An endless day of the mix among known people, dealt out to gateways stretch by stretch."""
+
+    def __init__(self, lines: Sequence[Line], known: int, seed: int) -> None:
+        self._lines = lines
+        self._known = known
+        self._lot = random.Random(f"people {seed}")
+        self._stream = bulk(1 << 60, seed, drawn_from(known, self._lot))
+        self._filling: dict[tuple[int, int], list[Touchpoint]] = {}  # (device, class) -> batch
+
+    def turn(self, count: int, shape: Shape) -> Load:
+        """About `count` touchpoints, sealed for all gateways; what fills no batch waits."""
+        each = max(1, count // len(self._lines))
+        base_ms = time.time_ns() // 1_000_000
+        span_ms = max(1, 1000 * count // HAPPEN_PER_S)
+        load: Load = []
+        for line in self._lines:
+            stretch = list(islice(self._stream, each))
+            batches = self._batches(line, _moved(stretch, base_ms, span_ms), shape)
+            load.append((line, [s for batch in batches for s in line.seal(batch, fresh=True)]))
+        return load
+
+    def _batches(
+        self, line: Line, stretch: Iterable[Touchpoint], shape: Shape
+    ) -> Iterator[list[Touchpoint]]:
+        for touchpoint in stretch:
+            key = line.device, PRIORITY[touchpoint.code]
+            filling = self._filling.setdefault(key, [])
+            filling.append(touchpoint)
+            if len(filling) >= shape.size:
+                batch, self._filling[key] = filling[: shape.size], filling[shape.size :]
+                yield replaced(batch, self._known, self._lot) if shape.other_people else batch
+
+
+def touchpoints_of(load: Load) -> int:
+    """How many touchpoints are sealed in it."""
+    return sum(sealed.touchpoints for _, listed in load for sealed in listed)
+
+
+def batches_of(load: Load) -> int:
+    """How many batches it is."""
+    return sum(len(listed) for _, listed in load)
+
+
+def _moved(stretch: Sequence[Touchpoint], base_ms: int, span_ms: int) -> Iterator[Touchpoint]:
+    """The same touchpoints in `span_ms` from `base_ms` on."""
+    first_ms, last_ms = stretch[0].at_ms or 0, stretch[-1].at_ms or 0
+    width_ms = max(1, last_ms - first_ms)
+    for said in stretch:
+        at_ms = base_ms + ((said.at_ms or 0) - first_ms) * span_ms // width_ms
+        yield Touchpoint(said.code, at_ms, said.values)
