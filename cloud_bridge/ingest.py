@@ -147,6 +147,10 @@ class Ingest:
             self._turn_here()
         return True
 
+    def has_room(self, lane: str) -> bool:
+        """Whether more should be read of a lane; while not, the broker has to keep it."""
+        return (self._live if lane == LIVE else self._bulk).has_room
+
     def collect(self, collected: Collected, answer: Answer) -> None:
         """Take a web body; `answer` follows the commit, as part of an outcome.
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from cloud_bridge.turn import Arrival
 
-# More than a device of ours ever has on the way in one lane; who sends more gets it dropped.
-DEVICE_SHARE = 64
+# Half of what a lane may have on the way to us, and twice what a device of ours ever has.
+DEVICE_SHARE = 128
 
 
 class FairQueue:
@@ -49,6 +49,11 @@ class FairQueue:
                 self._turns.appendleft(arrival.topic)
             mine.appendleft(arrival)
         self._count += len(arrivals)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more should be asked for: half of what it can take is kept for what is coming."""
+        return self._count < self._most // 2
 
     def take(self, most: int) -> list[Arrival]:
         """At most so many messages, the device that waited longest first."""

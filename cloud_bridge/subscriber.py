@@ -1,16 +1,16 @@
 """The bridge's two connections to the broker: each lane comes by its own, answers leave by live.
 
-A message is released to the broker after its commit, so a stalled bridge fills the broker's window
-and then gets nothing more. What the broker thinks never matters for delivery.
+A message is released to the broker after its commit, and where many wait a lane reads no more: so
+a bridge that stalls or is behind fills the broker's queue and then its devices' outboxes, never its
+own memory. What the broker thinks never matters for delivery.
 """
 
 import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Self
+from typing import Protocol, Self
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
@@ -24,24 +24,39 @@ from edge_sdk.wire.topics import BULK, LIVE, every_device
 log = logging.getLogger(__name__)
 
 MAX_RETRY_S = 5.0
+# Messages of a lane that the broker may have sent and that are not committed yet. Brokers of
+# MQTT 3.1.1 are not told, and mosquitto 2.0.11 sends more when it likes: so lanes pause as well.
+WINDOW = 256
+
+
+class Intake(Protocol):
+    """Who takes what comes (`ingest.Ingest`)."""
+
+    def offer(self, arrival: Arrival) -> bool:
+        """False: it was dropped, and its device will send it again."""
+        ...
+
+    def has_room(self, lane: str) -> bool: ...
 
 
 class Lane:
     """One connection and what it hears (`paho_link.Listener`)."""
 
-    def __init__(self, name: str, clock: Clock, offer: Callable[[Arrival], bool]) -> None:
+    def __init__(self, name: str, clock: Clock, intake: Intake) -> None:
         self.name = name
         self.link: PahoLink | None = None
         self.up = asyncio.Event()
         self.connection = 0
         self.counted: Counter[str] = Counter()
+        self._paused = False
         self._clock = clock
-        self._offer = offer
+        self._intake = intake
         self._told = ""
 
     def link_up(self, _window: int) -> None:
         """Tell Listener's."""
         self.connection += 1
+        self._paused = False
         self._told = ""
         self.up.set()
         log.info("%s lane: connected", self.name)
@@ -56,9 +71,13 @@ class Lane:
     def received(self, topic: str, payload: bytes, mid: int) -> None:
         """Tell Listener's."""
         token = (self.name, self.connection, mid)
-        if not self._offer(Arrival(topic, payload, self._clock.wall_ms(), token)):
+        if not self._intake.offer(Arrival(topic, payload, self._clock.wall_ms(), token)):
             self.counted["dropped.queue_full"] += 1
             self.release(self.connection, mid)
+        if self.link is not None and not self._intake.has_room(self.name):
+            self.counted["pauses"] += not self._paused
+            self._paused = True
+            self.link.pause()
 
     def settled(self, _mid: int, refusal: str | None) -> None:
         """Tell Listener's."""
@@ -70,6 +89,12 @@ class Lane:
         if self.link is not None and connection == self.connection:
             self.link.release(mid)
 
+    def resume(self) -> None:
+        """Read again, if there is room."""
+        if self._paused and self.link is not None and self._intake.has_room(self.name):
+            self._paused = False
+            self.link.resume()
+
     def publish(self, topic: str, payload: bytes) -> None:
         """Send it, or count that it could not be sent: it is made again when it matters."""
         if self.link is None or self.link.publish(topic, payload) is None:
@@ -79,11 +104,9 @@ class Lane:
 class Subscriber:
     """`async with Subscriber(...)`; `follow` does on the event loop what a commit allows."""
 
-    def __init__(
-        self, broker: OwnBroker, tenant: str, clock: Clock, offer: Callable[[Arrival], bool]
-    ) -> None:
+    def __init__(self, broker: OwnBroker, tenant: str, clock: Clock, intake: Intake) -> None:
         self._broker = broker
-        self.lanes = {name: Lane(name, clock, offer) for name in (LIVE, BULK)}
+        self.lanes = {name: Lane(name, clock, intake) for name in (LIVE, BULK)}
         self._tenant = tenant
         self._links = AsyncExitStack()
 
@@ -92,7 +115,14 @@ class Subscriber:
         for name, lane in self.lanes.items():
             client = f"bridge-{self._tenant}-{name}-{start}"
             topics = (every_device(self._tenant, name),)
-            link = PahoLink(self._broker.address, client, lane, topics, max_delay_s=MAX_RETRY_S)
+            link = PahoLink(
+                self._broker.address,
+                client,
+                lane,
+                topics,
+                max_delay_s=MAX_RETRY_S,
+                window=WINDOW,
+            )
             if not self._broker.speaks_v5:
                 link.protocol = MQTTProtocolVersion.MQTTv311  # or it would find out, and be late
             lane.link = await self._links.enter_async_context(link)
@@ -107,6 +137,8 @@ class Subscriber:
             self.lanes[LIVE].publish(topic, payload)
         for name, connection, mid in outcome.tokens:
             self.lanes[name].release(connection, mid)
+        for lane in self.lanes.values():
+            lane.resume()
 
     async def connected(self) -> None:
         """Wait until both lanes hear."""

@@ -102,7 +102,7 @@ class Tenancy:
             ),
             turnstile=self._turnstile,
         )
-        self.subscriber = Subscriber(self._broker, self.name, self._clock, self.ingest.offer)
+        self.subscriber = Subscriber(self._broker, self.name, self._clock, self.ingest)
         await self._parts.enter_async_context(self.subscriber)
         self.ingest.start()
         self._parts.push_async_callback(asyncio.to_thread, self.ingest.stop)

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -103,7 +104,8 @@ class PahoLink:
     """`async with PahoLink(broker, client_id, listener, subscriptions) as link: link.publish(...)`.
 
     Entering returns at once; `listener.link_up` follows when the broker is reached, and after each
-    loss the link tries again after 0.2 s to `max_delay_s`, with jitter, for ever.
+    loss the link tries again after 0.2 s to `max_delay_s`, with jitter, for ever. `window`: how many
+    messages the broker may have sent us that are not released; None: as many as it likes.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class PahoLink:
         listener: Listener,
         subscriptions: Sequence[str] = (),
         max_delay_s: float = 30.0,
+        window: int | None = None,
     ) -> None:
         self.broker = broker
         self.protocol = _PROTOCOLS.get(broker.protocol, MQTTProtocolVersion.MQTTv5)
@@ -120,10 +123,12 @@ class PahoLink:
         self._listener = listener
         self._subscriptions = tuple(subscriptions)
         self._max_delay_s = max_delay_s
+        self._most_received = window
         self._client: paho.Client | None = None
         self._window = 65_535
         self._received: deque[paho.MQTTMessage] = deque()  # during one call of paho's alone
         self._up = False
+        self._paused = False
         self._writing = False
         self._over: asyncio.Future[str] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -157,6 +162,23 @@ class PahoLink:
             self._client.ack(mid, 1)
             self._want_write()
 
+    def pause(self) -> None:
+        """Read nothing more from the broker until `resume`; what it sends waits there."""
+        self._paused = True
+        sock = self._client.socket() if self._client is not None else None
+        if sock is not None:
+            asyncio.get_running_loop().remove_reader(sock)
+
+    def resume(self) -> None:
+        """Read again."""
+        if not self._paused:
+            return
+        self._paused = False
+        client = self._client
+        sock = client.socket() if client is not None else None
+        if client is not None and sock is not None:
+            asyncio.get_running_loop().add_reader(sock, self._readable, client, sock)
+
     # The life of the link
 
     async def _keep_up(self) -> None:
@@ -182,15 +204,19 @@ class PahoLink:
         client = self._client = self._new_client()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                # No CONNECT properties: a broker of MQTT 3.1.1 can then read, and refuse, ours.
                 await asyncio.to_thread(
-                    client.connect, self.broker.host, self.broker.port, KEEPALIVE_S
+                    client.connect,
+                    self.broker.host,
+                    self.broker.port,
+                    KEEPALIVE_S,
+                    properties=self._connect_properties(),
                 )
         except (OSError, TimeoutError) as error:
             raise _Lost(f"{self.broker} cannot be reached: {str(error) or 'time-out'}") from None
         sock = client.socket()
         if sock is None:
             raise _Lost(f"{self.broker} closed the connection")
+        self._paused = False
         loop.add_reader(sock, self._readable, client, sock)
         self._want_write()
         silent_s = 0.0
@@ -225,6 +251,14 @@ class PahoLink:
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         return client
+
+    def _connect_properties(self) -> Properties | None:
+        # None unless we must: a broker of MQTT 3.1.1 can then read, and refuse, our CONNECT.
+        if self._most_received is None or not self._is_v5():
+            return None
+        properties = Properties(PacketTypes.CONNECT)
+        properties.ReceiveMaximum = self._most_received
+        return properties
 
     def _is_v5(self) -> bool:
         return self.protocol == MQTTProtocolVersion.MQTTv5

@@ -148,7 +148,7 @@ def _all(report: dict[str, Any], name: str) -> Iterator[object]:
     for key, value in report.items():
         if key == name:
             yield value
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and key != "tenants":  # they are added up already
             yield from _all(value, name)
 
 
