@@ -19,7 +19,8 @@ FIRST_AGAIN_S = 2.0
 # A message of 65,535 bytes holds more ranges than this, whatever their numbers.
 _MOST_RANGES = 4096
 
-Message = tuple[str, bytes]
+# Topic, payload, QoS. An acknowledgement that is lost is given again when the batch comes again.
+Message = tuple[str, bytes, int]
 
 
 class Downlink:
@@ -62,7 +63,8 @@ class Downlink:
         self._next_seq[device] = seq + 1
         key = self._key(device, ear)
         header = Header(kind, ear.generation, device, ear.epoch, seq, self._incarnation)
-        return topic(self._tenant, DOWN, device), seal_down(self._suite, header, key, plaintext)
+        sealed = seal_down(self._suite, header, key, plaintext)
+        return topic(self._tenant, DOWN, device), sealed, 0 if kind == ACK else 1
 
 
 def _ranges(held: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 MAX_WAITING = 1024
 LIVE_A_TURN = 256
-BULK_A_TURN = 10
+BULK_A_TURN = 16
 # Records of the snapshot that go with a turn; a turn of their own, when nothing waits.
 BEHIND_A_TURN = 200
 BEHIND_ALONE = 1000

@@ -8,7 +8,7 @@ read before anything changes: where it fails, the message can be taken in again.
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -51,9 +51,12 @@ _NAMES = {code: f"touchpoints.{row[1]}" for code, row in BY_CODE.items()}
 _pack = msgspec.msgpack.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Origin:
-    """Where touchpoints come from, and when. `device` is None where they came over HTTP."""
+    """Where touchpoints come from, and when. `device` is None where they came over HTTP.
+
+    `offset` is known only when they have been decoded.
+    """
 
     site: str
     device: int | None
@@ -309,7 +312,7 @@ class Intake:
             holding.sample(origin.received_ms - newest)
         holding.count(len(batch), origin.received_ms)
         samples = (holding.clock_ms, receiver.holdings[receiver.next_epoch - 1].clock_ms)
-        origin = replace(origin, offset=estimate(samples, newest, origin.received_ms))
+        origin.offset = estimate(samples, newest, origin.received_ms)
         batch.correct(origin.offset.ms)
         self.counted["batches"] += 1
         self.counted["touchpoints.from_devices"] += len(batch)
@@ -322,9 +325,10 @@ class Intake:
 
         Raises StorageError.
         """
+        known_below = self.vault.next_handle
         handles = self.vault.handles(batch.identifiers())
         batch.resolve(handles)
-        self.people.prefetch(handles.values())
+        self.people.prefetch(handles.values(), known_below)
         log_id = self.next_log_id  # the row that it will have
         batch.sealed(lambda handle, place, data: self.vault.seal(handle, log_id, place, data))
 

@@ -34,6 +34,7 @@ MAX_RESIDENT = 400_000
 
 TOTALS = 0  # the handle under which totals are kept
 _DAY_MS = 86_400_000
+_NO_LIMIT = 1 << 63
 
 # Type code of a prompt's outcome -> its name.
 OUTCOME_CODES = {CODES[f"prompt.{outcome}"]: outcome for outcome in OUTCOMES}
@@ -160,15 +161,18 @@ class People:
 
     # Memory and disk
 
-    def prefetch(self, handles: Iterable[int]) -> None:
-        """Have these in memory, and those they lead to. Raises StorageError."""
+    def prefetch(self, handles: Iterable[int], known_below: int = _NO_LIMIT) -> None:
+        """Have these in memory, and those they lead to. Raises StorageError.
+
+        Of handles from `known_below` on there can be no record: they are new.
+        """
         if len(self._young) > self._half:
             self._evict()
-        people = self._fetch(handles)
+        people = self._fetch(handles, known_below)
         if people:
-            self._fetch(people)
+            self._fetch(people, known_below)
 
-    def _fetch(self, handles: Iterable[int]) -> set[int]:
+    def _fetch(self, handles: Iterable[int], known_below: int) -> set[int]:
         young, old = self._young, self._old
         missing: list[int] = []
         people: set[int] = set()
@@ -177,7 +181,10 @@ class People:
             if subject is None:
                 subject = old.pop(handle, None)
                 if subject is None:
-                    missing.append(handle)
+                    if handle < known_below:
+                        missing.append(handle)
+                    else:
+                        young[handle] = Subject()
                     continue
                 young[handle] = subject
             if subject.links:

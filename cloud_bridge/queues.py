@@ -9,10 +9,12 @@ from cloud_bridge.turn import Arrival
 
 # Half of what a lane may have on the way to us, and twice what a device of ours ever has.
 DEVICE_SHARE = 128
+# Messages of one device in a row: they are acknowledged together.
+RUN = 4
 
 
 class FairQueue:
-    """Messages of one lane. `take` goes round the devices, one message each.
+    """Messages of one lane. `take` goes round the devices, a few messages each.
 
     The device is what the topic says: nobody is authenticated yet. Whoever has `share` messages
     waiting adds no more, so that the broker's window is never full of one device's.
@@ -62,7 +64,8 @@ class FairQueue:
         while turns and len(taken) < most:
             topic = turns.popleft()
             mine = waiting[topic]
-            taken.append(mine.popleft())
+            for _ in range(min(RUN, len(mine), most - len(taken))):
+                taken.append(mine.popleft())
             if mine:
                 turns.append(topic)
             else:

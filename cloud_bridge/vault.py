@@ -60,6 +60,11 @@ class Vault:
         self._older: dict[str, int] = {}
         self._uncommitted: dict[int, VaultRow] = {}
 
+    @property
+    def next_handle(self) -> int:
+        """No handle that was given out is as high as this."""
+        return self.next_number << KIND_BITS
+
     def handles(self, identifiers: Iterable[str]) -> dict[str, int]:
         """A handle for each. Raises StorageError, and then nothing has changed.
 

@@ -45,7 +45,7 @@ class Listener(Protocol):
     def link_down(self, why: str) -> None: ...
 
     def received(self, topic: str, payload: bytes, mid: int) -> None:
-        """A message, to be released with `PahoLink.release(mid)` (QoS 1, manual)."""
+        """A message, to be released with `PahoLink.release(mid)` (QoS 1, manual; of QoS 0: 0)."""
         ...
 
     def settled(self, mid: int, refusal: str | None) -> None:
@@ -148,17 +148,17 @@ class PahoLink:
     def connected(self) -> bool:
         return self._up
 
-    def publish(self, topic: str, payload: bytes) -> int | None:
-        """Write one QoS 1 message to the socket; its id for `settled`, or None: not connected."""
+    def publish(self, topic: str, payload: bytes, qos: int = 1) -> int | None:
+        """Write one message to the socket; its id for `settled`, or None: not connected."""
         if self._client is None or not self._up:
             return None
-        info = self._client.publish(topic, payload, qos=1)
+        info = self._client.publish(topic, payload, qos)
         self._want_write()
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def release(self, mid: int) -> None:
         """Tell the broker that a received message needs no redelivery on this connection."""
-        if self._client is not None and self._up:
+        if self._client is not None and self._up and mid:  # a message of QoS 0 has none
             self._client.ack(mid, 1)
             self._want_write()
 

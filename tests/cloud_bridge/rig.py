@@ -133,7 +133,7 @@ class Rig:
         """The next outcome, with what it lets the devices hear."""
         outcome = self._outcomes.get(timeout=WAIT_S)
         self.events += outcome.events
-        for topic, message in outcome.messages:
+        for topic, message, _ in outcome.messages:
             device = self.devices.get(device_of(topic) or 0)
             if device is not None:
                 try:
