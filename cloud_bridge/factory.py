@@ -6,7 +6,8 @@ import logging
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from typing import Self
 
@@ -15,16 +16,21 @@ import uvicorn
 from cloud_bridge import rules
 from cloud_bridge.broker import choose
 from cloud_bridge.clock import Clock, SystemClock
+from cloud_bridge.collect_app import CollectPorts
 from cloud_bridge.config import Config
+from cloud_bridge.connections import BoundedHttp, age
 from cloud_bridge.dispatch import Downlink
 from cloud_bridge.errors import BridgeError
 from cloud_bridge.feed import Feed
 from cloud_bridge.ingest import Ingest, Outcome
 from cloud_bridge.intake import Intake
+from cloud_bridge.key_watch import KeyWatch
+from cloud_bridge.keys import KeyRing
 from cloud_bridge.registry import Registry
 from cloud_bridge.sqlite_store import SqliteStore
 from cloud_bridge.subscriber import Subscriber
-from cloud_bridge.web import Ports, create_app
+from cloud_bridge.turn import Collected
+from cloud_bridge.web import Ports, Web
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.sqlite import OpenConnection, open_connection
 from edge_sdk.wire.enrolment import to_token
@@ -55,6 +61,8 @@ class Bridge:
         self.http_url = ""
         self.broker_url = ""
         self.feed = Feed()
+        self.keys = KeyRing()
+        self.collected: Counter[str] = Counter()
         self._suite = suite or AesCcm()
         self._open_database = open_database
         self._clock = clock or SystemClock()
@@ -135,11 +143,37 @@ class Bridge:
             self.broker_url,
         )
 
+    def _watch_keys(self) -> KeyWatch:
+        """Keep the ring as the registry is, by a connection of the event loop's own."""
+        registry = Registry(self.config.data)
+        self._parts.callback(registry.close)
+        registry.open()
+        watch = KeyWatch(registry, self.keys, self._clock)
+        self._run(watch.run(), "keys")
+        return watch
+
+    def _run(self, flow: Coroutine[None, None, None], name: str) -> None:
+        """Run a flow for as long as the bridge is there."""
+        task = asyncio.create_task(flow, name=name)
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._parts.push_async_callback(stop)
+
+    async def _collect(self, _tenant: str, collected: Collected) -> bool:
+        return await asyncio.wrap_future(self.ingest.collect(collected))
+
     async def _serve(self, listener: socket.socket) -> None:
-        ports = Ports(self._clock, self.ingest.collect, self.health, self.feed)
+        watch = self._watch_keys()
+        collect = CollectPorts(self._clock, self.keys, self._collect, watch.look, self.collected)
         server = _Server(
             uvicorn.Config(
-                create_app(ports),
+                Web(Ports(collect, self.health, self.feed)),
+                http=BoundedHttp,
+                ws="none",
+                server_header=False,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -148,6 +182,7 @@ class Bridge:
             )
         )
         host, port = listener.getsockname()[:2]
+        self._run(age(lambda: server.server_state.connections), "connections")
         self.http_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         task = asyncio.create_task(server.serve([listener]), name="http")
 
@@ -196,6 +231,7 @@ class Bridge:
             "outcomes": dict(intake.people.outcomes),
             "counted": dict(intake.counted),
             "refused": dict(intake.refused),
+            "collect": {"keys": len(self.keys), **self.collected},
             "feed": {"watchers": self.feed.watchers, "dropped": self.feed.dropped},
         }
 

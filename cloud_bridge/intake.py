@@ -22,7 +22,14 @@ from cloud_bridge.registry import Device
 from cloud_bridge.rules import Rule
 from cloud_bridge.store import DECISION, GAPS, LogRow, Store
 from cloud_bridge.turn import Arrival, Collected, Event, Turn
-from edge_sdk.wire.batch import BatchError
+from edge_sdk.wire.batch import (
+    COLUMNS,
+    ROWS,
+    BatchError,
+    TooLarge,
+    encode_columns,
+    encode_rows,
+)
 from edge_sdk.wire.control import (
     REFUSAL_CODES,
     ControlError,
@@ -152,7 +159,8 @@ class Intake:
             return True
         turn.writes.collected[collected.key] = self.next_log_id
         origin = _Origin(collected.site, None, 0, 0, 0, collected.received_ms)
-        self._log(turn, origin, collected.kind, collected.plaintext)
+        for kind, plaintext in _encoded(collected.touchpoints):
+            self._log(turn, origin, kind, plaintext)
         self._count(collected.touchpoints)
         self.people.apply(collected.touchpoints, 0)
         return False
@@ -354,3 +362,16 @@ class Intake:
         if subject is None:
             return None
         return hmac.digest(self._handle_key, subject.encode(), hashlib.sha256)[:4].hex()
+
+
+def _encoded(touchpoints: list[Touchpoint]) -> list[tuple[int, bytes]]:
+    """(kind, plaintext) of a batch, or of more where they do not fit one."""
+    try:
+        return [(COLUMNS, encode_columns(touchpoints))]
+    except TooLarge:  # too many different texts, perhaps
+        pass
+    try:
+        return [(ROWS, encode_rows(touchpoints))]
+    except TooLarge:
+        half = len(touchpoints) // 2
+        return _encoded(touchpoints[:half]) + _encoded(touchpoints[half:])

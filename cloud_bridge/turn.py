@@ -22,16 +22,11 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """One body of POST /collect: touchpoints, and their plaintext of form `kind`.
-
-    Bodies with one `key` are one and the same.
-    """
+    """One body of POST /collect. Bodies with one `key` are one and the same."""
 
     key: bytes
     site: str
     received_ms: int
-    kind: int
-    plaintext: bytes = field(repr=False)
     touchpoints: list[Touchpoint] = field(repr=False)
 
 
