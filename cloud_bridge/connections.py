@@ -71,7 +71,11 @@ class BoundedHttp(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete or not cycle.response_started:
+        if self._in_head:
+            may_say = self._read_bytes > 0 and (cycle is None or cycle.response_complete)
+        else:
+            may_say = cycle is not None and not cycle.response_started
+        if may_say:
             self.transport.write(
                 _ANSWERS[status] + b"connection: close\r\ncontent-length: 0\r\n\r\n"
             )

@@ -29,9 +29,9 @@ Web sessions join the same log as what the stores report. A body is one sitting'
 ]}
 ```
 
-The API key says of which site they are; it comes as `Authorization: Bearer KEY` or as `X-Api-Key:
-KEY`, or, where no header can be set, as `key` in the body. `session` stands wherever an event leaves
-out whose it is. `at_ms` is milliseconds since 1970; left out, it is now. `id` is this body's own:
+The API key says which site they are of; it comes as `Authorization: Bearer KEY` or as `X-Api-Key:
+KEY`, or, where no header can be set, as `key` in the body. `session` stands wherever an event says
+not whose it is. `at_ms` is milliseconds since 1970; left out, it is now. `id` is this body's own:
 sent again, it is accepted and counted once. The answer comes when all is on disk. Types and fields:
 
 """

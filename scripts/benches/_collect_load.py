@@ -1,4 +1,4 @@
-"""Posts bodies over keep-alive connections as fast as they are answered: little Python a request."""
+"""Posts bodies over keep-alive connections, as fast as they are answered."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ class _Sender(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         heard = self._heard = self._heard + data
-        head, gap, body = heard.partition(b"\r\n\r\n")
+        _, gap, body = heard.partition(b"\r\n\r\n")
         if not gap or not body.endswith(b"}"):  # an answer is one flat object
             return
         self._heard = b""

@@ -21,6 +21,7 @@ from edge_sdk.wire.topics import LIVE, device_of
 from tests.cloud_bridge.little_device import START_MS, SUITE, LittleDevice
 
 TENANT = "acme"
+SITE = "shop"
 WAIT_S = 30.0
 
 
@@ -136,7 +137,7 @@ class Rig:
 
     def collect(self, body: bytes) -> bool:
         """POST a body; whether it was a duplicate."""
-        return self.ingest.collect(parse(body, self.clock.ms)).result(timeout=WAIT_S)
+        return self.ingest.collect(parse(body, SITE, self.clock.ms)).result(timeout=WAIT_S)
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]
