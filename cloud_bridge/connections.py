@@ -28,6 +28,7 @@ class BoundedHttp(HttpToolsProtocol):
     # Of the request that is being read; a new connection reads, too.
     _reading = True
     _in_head = True
+    _resting = False
     _age_s = 0
     _read_bytes = 0
 
@@ -35,6 +36,7 @@ class BoundedHttp(HttpToolsProtocol):
         """See asyncio.Protocol."""
         if not self._reading:
             self._reading = True
+            self._resting = False
             self._age_s = 0
         self._read_bytes += len(data)
         super().data_received(data)
@@ -65,6 +67,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._age_s += 1
         if self._reading and self._age_s > READ_S:
             self._refuse(408)
+        elif self._resting and self._age_s > self.timeout_keep_alive:
+            self.transport.close()
+
+    def rest(self) -> None:
+        """An answer was sent, by which uvicorn's own timer is not set: rest, but not for ever."""
+        self._resting = True
+        self._age_s = 0
 
     def _refuse(self, status: int) -> None:
         """Say so, unless an answer is under way, and end the connection."""

@@ -14,14 +14,16 @@ from typing import Self
 import uvicorn
 
 from cloud_bridge import rules
+from cloud_bridge.answers import Answers
 from cloud_bridge.broker import choose
 from cloud_bridge.clock import Clock, SystemClock
-from cloud_bridge.collect_app import CollectPorts
+from cloud_bridge.collect_desk import CollectPorts
 from cloud_bridge.config import Config
-from cloud_bridge.connections import BoundedHttp, age
+from cloud_bridge.connections import age
 from cloud_bridge.dispatch import Downlink
 from cloud_bridge.errors import BridgeError
 from cloud_bridge.feed import Feed
+from cloud_bridge.hot_http import speaking_to
 from cloud_bridge.ingest import Ingest, Outcome
 from cloud_bridge.intake import Intake
 from cloud_bridge.key_watch import KeyWatch
@@ -162,16 +164,19 @@ class Bridge:
 
         self._parts.push_async_callback(stop)
 
-    async def _collect(self, _tenant: str, collected: Collected) -> bool:
-        return await asyncio.wrap_future(self.ingest.collect(collected))
+    def _collect(self, _tenant: str, collected: Collected) -> "asyncio.Future[bool]":
+        return self._answers.of(self.ingest.collect(collected))
 
     async def _serve(self, listener: socket.socket) -> None:
+        self._answers = Answers(asyncio.get_running_loop())
         watch = self._watch_keys()
         collect = CollectPorts(self._clock, self.keys, self._collect, watch.look, self.collected)
+        web = Web(Ports(collect, self.health, self.feed))
         server = _Server(
             uvicorn.Config(
-                Web(Ports(collect, self.health, self.feed)),
-                http=BoundedHttp,
+                web,
+                http=speaking_to(web.desk),
+                proxy_headers=False,
                 ws="none",
                 server_header=False,
                 log_config=None,

@@ -129,6 +129,7 @@ class KeyRing:
     def __init__(self) -> None:
         self._sites: dict[bytes, Site] = {}
         self._of: dict[str, list[bytes]] = {}
+        self._found: dict[str, Site] = {}  # of live keys alone: hashed once, not at each request
         self._origins: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -136,6 +137,7 @@ class KeyRing:
 
     def replace(self, tenant: str, keys: Iterable[ApiKey], now_s: float) -> None:
         """Have these keys of a tenant and no others; one that stays as it was keeps its bucket."""
+        self._found.clear()
         before = {digest: self._sites.pop(digest) for digest in self._of.pop(tenant, ())}
         live = [key for key in keys if not key.revoked and key.digest not in self._sites]
         for key in live:
@@ -148,7 +150,12 @@ class KeyRing:
 
     def find(self, key: str) -> Site | None:
         """What a key stands for, if it is live."""
-        return self._sites.get(digest_of(key))
+        site = self._found.get(key)
+        if site is None:
+            site = self._sites.get(digest_of(key))
+            if site is not None:
+                self._found[key] = site
+        return site
 
     def allows(self, origin: str) -> bool:
         """Whether any live key may be used by pages of this origin."""

@@ -10,7 +10,8 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from cloud_bridge.collect import MAX_BODY_BYTES, TYPES, Body
-from cloud_bridge.collect_app import PATH, RETRY_AFTER_S, CollectApp, CollectPorts
+from cloud_bridge.collect_app import CollectApp
+from cloud_bridge.collect_desk import PATH, RETRY_AFTER_S, CollectPorts, Desk
 from cloud_bridge.feed import MAX_WATCHERS, Feed
 
 _DESCRIPTION = """
@@ -56,7 +57,8 @@ class Web:
     """The ASGI application: the hot endpoint by itself, a framework for the rest."""
 
     def __init__(self, ports: Ports) -> None:
-        self._collect = CollectApp(ports.collect)
+        self.desk = Desk(ports.collect)
+        self._collect = CollectApp(self.desk)
         self._rest = _rest(ports)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

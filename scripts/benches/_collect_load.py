@@ -15,10 +15,9 @@ _ITEMS = 400
 _VIEWS = 4
 
 
-def bodies(seed: int, count: int) -> list[bytes]:
+def bodies(seed: int, count: int, now_ms: int) -> list[bytes]:
     """Bodies of six events without their ids: page views and baskets of many sessions."""
     lot = random.Random(f"collect {seed}")
-    now_ms = int(time.time() * 1000)
     return [_body(lot, now_ms) for _ in range(count)]
 
 

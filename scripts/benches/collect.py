@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -73,7 +74,7 @@ class _Subject:
 
 
 def _measured(folder: Path, allowed: list[int], args: argparse.Namespace) -> list[_Subject]:
-    ready = bodies(args.seed, BODIES)
+    ready = bodies(args.seed, BODIES, int(time.time() * 1000))
     with ExitStack() as stack:
         _stay_on(allowed[:1])  # the bridges inherit it, with all their threads
         subjects = []

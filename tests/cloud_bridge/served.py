@@ -12,9 +12,10 @@ import httpx
 import uvicorn
 
 from cloud_bridge.clock import Clock, SystemClock
-from cloud_bridge.collect_app import CollectPorts
+from cloud_bridge.collect_desk import CollectPorts
 from cloud_bridge.connections import BoundedHttp, age
 from cloud_bridge.feed import Feed
+from cloud_bridge.hot_http import speaking_to
 from cloud_bridge.keys import KeyRing
 from cloud_bridge.turn import Collected
 from cloud_bridge.web import Ports, Web
@@ -28,8 +29,9 @@ PLENTY = 1_000_000
 class Door:
     """What a test reaches: keys to make, the counters, and how to ask."""
 
-    def __init__(self, rig: Rig, clock: Clock | None = None) -> None:
+    def __init__(self, rig: Rig, clock: Clock | None = None, *, is_hot: bool = True) -> None:
         self.rig = rig
+        self.is_hot = is_hot
         self.ring = KeyRing()
         self.counted: Counter[str] = Counter()
         self.collect: Callable[[str, Collected], Awaitable[bool]] = self._collect
@@ -115,14 +117,21 @@ async def served(door: Door, second_s: float = 1.0) -> AsyncIterator[httpx.Async
     listener = socket.create_server(("127.0.0.1", 0))
     door.port = listener.getsockname()[1]
     door.url = f"http://127.0.0.1:{door.port}"
+    web = door.web()
     config = uvicorn.Config(
-        door.web(), http=BoundedHttp, ws="none", log_config=None, access_log=False, lifespan="off"
+        web,
+        http=speaking_to(web.desk) if door.is_hot else BoundedHttp,
+        ws="none",
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve([listener]))
     aging = asyncio.create_task(age(lambda: server.server_state.connections, second_s))
     try:
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
             await asyncio.sleep(0.01)
         async with httpx.AsyncClient(base_url=door.url, timeout=WAIT_S) as client:
             yield client

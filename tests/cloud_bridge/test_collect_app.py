@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from cloud_bridge import collect_app, keys
+from cloud_bridge import collect_desk, keys
 from cloud_bridge.collect import MAX_BODY_BYTES, MAX_EVENTS
-from cloud_bridge.collect_app import REASONS
+from cloud_bridge.collect_desk import REASONS
 from cloud_bridge.turn import Collected
 from tests.cloud_bridge.rig import Rig, SetClock
 from tests.cloud_bridge.served import ORIGIN, Door, Wire, post, served
@@ -22,9 +22,9 @@ BODY: dict[str, Any] = {"session": "cookie:1", "id": "b1", "events": [VIEW, VIEW
 Questions = Callable[[Door, httpx.AsyncClient], Awaitable[None]]
 
 
-def ask(tmp_path: Path, questions: Questions, clock: SetClock | None = None) -> Door:
-    with Rig(tmp_path, clock=clock) as rig:
-        door = Door(rig, clock)
+def ask(home: tuple[Path, bool], questions: Questions, clock: SetClock | None = None) -> Door:
+    with Rig(home[0], clock=clock) as rig:
+        door = Door(rig, clock, is_hot=home[1])
 
         async def run() -> None:
             async with served(door) as client:
@@ -36,11 +36,17 @@ def ask(tmp_path: Path, questions: Questions, clock: SetClock | None = None) -> 
         return door
 
 
+@pytest.fixture(params=[True, False], ids=["short", "asgi"])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, bool]:
+    """Where, and whether by the short way to the desk or the framework's: both say the same."""
+    return tmp_path, request.param
+
+
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def test_a_body_is_accepted_once_and_is_in_the_log_by_then(tmp_path: Path) -> None:
+def test_a_body_is_accepted_once_and_is_in_the_log_by_then(home: tuple[Path, bool]) -> None:
     async def questions(door: Door, client: httpx.AsyncClient) -> None:
         sent = bearer(door.key())
         for duplicate in (False, True):
@@ -55,14 +61,14 @@ def test_a_body_is_accepted_once_and_is_in_the_log_by_then(tmp_path: Path) -> No
         most = BODY | {"id": "b3", "events": [VIEW] * MAX_EVENTS}
         assert (await client.post("/collect", json=most, headers=sent)).status_code == 202
 
-    door = ask(tmp_path, questions)
+    door = ask(home, questions)
     assert door.rig.intake.counted["touchpoints.page.view"] == 4 + MAX_EVENTS
     assert door.counted == {"accepted": 3, "duplicate": 5, "events": 4 + MAX_EVENTS}
-    with Rig(tmp_path) as again:
+    with Rig(home[0]) as again:
         assert again.collect(json.dumps(BODY).encode()) is True
 
 
-def test_a_key_comes_by_either_header_or_in_the_body(tmp_path: Path) -> None:
+def test_a_key_comes_by_either_header_or_in_the_body(home: tuple[Path, bool]) -> None:
     async def questions(door: Door, client: httpx.AsyncClient) -> None:
         key = door.key()
         for sent in (bearer(key), {"authorization": f"bearer  {key}"}, {"X-Api-Key": key}):
@@ -73,10 +79,10 @@ def test_a_key_comes_by_either_header_or_in_the_body(tmp_path: Path) -> None:
         assert answer.status_code == 202
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
 
-    ask(tmp_path, questions)
+    ask(home, questions)
 
 
-def test_without_a_live_key_nothing_is_said_but_that(tmp_path: Path) -> None:
+def test_without_a_live_key_nothing_is_said_but_that(home: tuple[Path, bool]) -> None:
     async def questions(door: Door, client: httpx.AsyncClient) -> None:
         key = door.key()
         with door.rig.registry_of_another() as registry:
@@ -105,11 +111,11 @@ def test_without_a_live_key_nothing_is_said_but_that(tmp_path: Path) -> None:
         assert unknown not in said.pop()
         assert (await client.post("/collect", json=BODY, headers=bearer(key))).status_code == 202
 
-    door = ask(tmp_path, questions)
+    door = ask(home, questions)
     assert door.counted["refused.no_key"] == 7
 
 
-def test_a_key_is_of_its_site_alone(tmp_path: Path) -> None:
+def test_a_key_is_of_its_site_alone(home: tuple[Path, bool]) -> None:
     async def questions(door: Door, client: httpx.AsyncClient) -> None:
         sent = bearer(door.key("web-shop"))
         answer = await client.post("/collect", json=BODY | {"site": "web-shop"}, headers=sent)
@@ -121,10 +127,10 @@ def test_a_key_is_of_its_site_alone(tmp_path: Path) -> None:
         answer = await client.post("/collect", json=BODY, headers=other)
         assert answer.json()["duplicate"] is False
 
-    ask(tmp_path, questions)
+    ask(home, questions)
 
 
-def test_pages_of_its_origins_may_use_a_key_and_others_may_not(tmp_path: Path) -> None:
+def test_pages_of_its_origins_may_use_a_key_and_others_may_not(home: tuple[Path, bool]) -> None:
     async def questions(door: Door, client: httpx.AsyncClient) -> None:
         shop, server = door.key(), door.key("app", ())
         any_page = None
@@ -165,10 +171,10 @@ def test_pages_of_its_origins_may_use_a_key_and_others_may_not(tmp_path: Path) -
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert (await asked("https://evil.example")).headers["Access-Control-Allow-Origin"] == "*"
 
-    ask(tmp_path, questions)
+    ask(home, questions)
 
 
-def test_other_methods_and_forms(tmp_path: Path) -> None:
+def test_other_methods_and_forms(home: tuple[Path, bool]) -> None:
     async def questions(door: Door, client: httpx.AsyncClient) -> None:
         sent = bearer(door.key())
         for method in ("GET", "PUT", "DELETE", "HEAD", "PATCH"):
@@ -189,12 +195,12 @@ def test_other_methods_and_forms(tmp_path: Path) -> None:
         assert (await client.post("/collect/", json=BODY, headers=sent)).status_code == 404
         assert (await client.get("/health")).json() == {"status": "ok"}
 
-    door = ask(tmp_path, questions)
+    door = ask(home, questions)
     assert door.counted["refused.method"] == 5
     assert door.counted["refused.encoding"] == 1
 
 
-def test_wrong_and_huge_bodies_get_a_reason(tmp_path: Path) -> None:
+def test_wrong_and_huge_bodies_get_a_reason(home: tuple[Path, bool]) -> None:
     async def questions(door: Door, client: httpx.AsyncClient) -> None:
         key = door.key()
         sent = bearer(key)
@@ -218,13 +224,13 @@ def test_wrong_and_huge_bodies_get_a_reason(tmp_path: Path) -> None:
         whole = b"%x\r\n%s\r\n" % (len(raw) - 9, raw[:-9]), b"9\r\n%s\r\n" % raw[-9:]
         assert (await door.says(head, *whole, b"0\r\n\r\n", pause_s=0.01))[0] == 202
 
-    door = ask(tmp_path, questions)
+    door = ask(home, questions)
     assert door.counted["refused.too_long"] == 3
     assert door.counted["refused.not_json"] == 1
     assert door.counted["refused.invalid"] == 1
 
 
-def test_more_than_a_keys_rate_is_told_when_to_come_again(tmp_path: Path) -> None:
+def test_more_than_a_keys_rate_is_told_when_to_come_again(home: tuple[Path, bool]) -> None:
     clock = SetClock()
 
     async def questions(door: Door, client: httpx.AsyncClient) -> None:
@@ -245,14 +251,14 @@ def test_more_than_a_keys_rate_is_told_when_to_come_again(tmp_path: Path) -> Non
         clock.ms += 2000
         assert [await status(few) for _ in range(2)] == [202, 429]
 
-    door = ask(tmp_path, questions, clock)
+    door = ask(home, questions, clock)
     assert door.counted["refused.rate"] == 52
 
 
 def test_one_key_cannot_have_all_the_waiting_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: tuple[Path, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect_app, "MAX_WAITING_OF_ONE", 3)
+    monkeypatch.setattr(collect_desk, "MAX_WAITING_OF_ONE", 3)
     assert keys.MAX_WAITING_OF_ONE < 1024
 
     async def questions(door: Door, client: httpx.AsyncClient) -> None:
@@ -278,13 +284,13 @@ def test_one_key_cannot_have_all_the_waiting_room(
         assert {a.headers["Retry-After"] for a in answers if a.status_code == 429} == {"1"}
         assert (await client.post("/collect", json=BODY, headers=one)).status_code == 202
 
-    ask(tmp_path, questions)
+    ask(home, questions)
 
 
 def test_a_stalled_bridge_says_when_to_come_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: tuple[Path, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect_app, "ANSWER_S", 0.2)
+    monkeypatch.setattr(collect_desk, "ANSWER_S", 0.2)
 
     async def questions(door: Door, client: httpx.AsyncClient) -> None:
         sent = bearer(door.key())
@@ -302,11 +308,11 @@ def test_a_stalled_bridge_says_when_to_come_again(
         same = [client.post("/collect", json=BODY, headers=sent) for _ in range(3)]
         assert [answer.status_code for answer in await asyncio.gather(*same)] == [503] * 3
 
-    door = ask(tmp_path, questions)
+    door = ask(home, questions)
     assert door.counted["refused.stalled"] == 4
 
 
-def test_who_leaves_early_leaves_nothing(tmp_path: Path) -> None:
+def test_who_leaves_early_leaves_nothing(home: tuple[Path, bool]) -> None:
     async def questions(door: Door, client: httpx.AsyncClient) -> None:
         key = door.key()
         whole = post(key, BODY)
@@ -325,11 +331,11 @@ def test_who_leaves_early_leaves_nothing(tmp_path: Path) -> None:
         assert site is not None
         assert site.waiting == 0
 
-    door = ask(tmp_path, questions)
+    door = ask(home, questions)
     assert door.counted["refused.disconnected"] == 3
 
 
-def test_answers_keep_the_order_of_questions_on_one_connection(tmp_path: Path) -> None:
+def test_answers_keep_the_order_of_questions_on_one_connection(home: tuple[Path, bool]) -> None:
     async def questions(door: Door, _client: httpx.AsyncClient) -> None:
         key = door.key()
         wire = await Wire.to(door.port)
@@ -342,4 +348,4 @@ def test_answers_keep_the_order_of_questions_on_one_connection(tmp_path: Path) -
         assert told.pop(3) == {"status": "ok"}
         assert told == [{"accepted": n, "duplicate": False} for n in range(1, 6)]
 
-    ask(tmp_path, questions)
+    ask(home, questions)
