@@ -31,6 +31,7 @@ def speaking_to(desk: Desk) -> type[BoundedHttp]:
 
     class Http(HotHttp):
         _desk = desk
+        _openings = {}
 
     return Http
 
@@ -39,20 +40,28 @@ class HotHttp(BoundedHttp):
     """One connection. `_hot` is the plain request that is being read."""
 
     _desk: Desk
+    # Of each status: what its answers begin with, and the list that this was made from.
+    _openings: dict[int, tuple[list[tuple[bytes, bytes]], bytes]]
     _hot: "_Exchange | None" = None
+
+    def on_message_begin(self) -> None:
+        """See httptools. What only the usual way needs is made there."""
+        self._reading = self._in_head = True
+        self._age_s = 0
+        self.url = b""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See httptools."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """See httptools."""
-        if self.url != _URL or not self._is_plain():
-            super().on_headers_complete()
+        head = dict(self.headers)
+        if self.url != _URL or not self._is_plain(head):
+            self._go_the_usual_way()
             return
         self._in_head = False
-        head = dict(self.headers)
-        length = head.get(b"content-length", b"")
-        # A long or endless body is read with the care that a stream needs.
-        if not length.isdigit() or len(length) > 5 or int(length) > MAX_BODY_BYTES:
-            super().on_headers_complete()
-            return
         self._hot = exchange = _Exchange(self, head)
         self.cycle = exchange  # type: ignore[assignment]  # all that uvicorn asks of one, it knows
         try:
@@ -66,17 +75,30 @@ class HotHttp(BoundedHttp):
             else:
                 exchange.site = looked
 
-    def _is_plain(self) -> bool:
+    def _is_plain(self, head: dict[bytes, bytes]) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
+        length = head.get(b"content-length", b"")
         return (
             (cycle is None or cycle.response_complete)
-            and not self.expect_100_continue
+            # A long or endless body is read with the care that a stream needs.
+            and length.isdigit()
+            and len(length) <= 5
+            and int(length) <= MAX_BODY_BYTES
+            and b"expect" not in head
+            and b"upgrade" not in head
             and self.parser.get_method() == b"POST"
-            and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
-            and not self.parser.should_upgrade()
+            and self.parser.get_http_version() == "1.1"
             and len(self.connections) < (self.limit_concurrency or 1 << 30)
         )
+
+    def _go_the_usual_way(self) -> None:
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        for name, value in headers:
+            super().on_header(name, value)
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """See httptools."""
@@ -109,9 +131,7 @@ class HotHttp(BoundedHttp):
         if exchange.disconnected or self.transport.is_closing():
             exchange.response_complete = True
             return
-        parts = [_STATUS[answer.status]]
-        for name, value in self.server_state.default_headers:
-            parts += (name, b": ", value, b"\r\n")
+        parts = [self._opening(answer.status)]
         for name, value in answer.headers:
             parts += (name, b": ", value, b"\r\n")
         if not exchange.keep_alive:
@@ -127,6 +147,15 @@ class HotHttp(BoundedHttp):
         else:
             self.server_state.total_requests += 1
             self.rest()
+
+    def _opening(self, status: int) -> bytes:
+        """Status and date; the date's list is another one each second."""
+        dated = self.server_state.default_headers
+        opening = self._openings.get(status)
+        if opening is None or opening[0] is not dated:
+            lines = [name + b": " + value + b"\r\n" for name, value in dated]
+            opening = self._openings[status] = dated, b"".join([_STATUS[status], *lines])
+        return opening[1]
 
 
 class _Exchange:
