@@ -28,10 +28,11 @@ _STATUS = {
 
 def speaking_to(desk: Desk) -> type[BoundedHttp]:
     """The class of connections that know this desk."""
+    openings: dict[int, tuple[list[tuple[bytes, bytes]], bytes]] = {}
 
     class Http(HotHttp):
         _desk = desk
-        _openings = {}
+        _openings = openings
 
     return Http
 
@@ -68,6 +69,7 @@ class HotHttp(BoundedHttp):
             looked = self._desk.look_at("POST", head)
         except Exception:
             log.exception(_FAILED)
+            exchange.response_complete = True
             self.transport.close()
         else:
             if isinstance(looked, Answer):
