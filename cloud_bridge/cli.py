@@ -1,8 +1,9 @@
-"""The command `cloud-bridge`: run the bridge, and say which devices are its tenant's."""
+"""The command `cloud-bridge`: run the bridge, say which devices and API keys are its tenant's."""
 
 import argparse
 import asyncio
 import contextlib
+import datetime
 import gc
 import json
 import os
@@ -12,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloud_bridge import logs
+from cloud_bridge.clock import SystemClock
 from cloud_bridge.config import Config, home_of, host_and_port
+from cloud_bridge.keys import BURST, RATE_PER_S
+from cloud_bridge.people import MAX_RESIDENT
 from cloud_bridge.registry import Registry
 from cloud_bridge.people import MAX_RESIDENT
 from edge_sdk.adapters.aes import AesCcm
@@ -28,12 +32,14 @@ EXAMPLES = """
 what to try:
   cloud-bridge enrol --data bridge-data --tenant acme --site paris-1 --name gateway-1
   cloud-bridge enrol --data bridge-data --site paris-1 --name kiosk-1 --surface kiosk --zone coffee
+  cloud-bridge key add --data bridge-data --site web-shop --origin https://shop.example
   cloud-bridge run   --data bridge-data
   curl http://127.0.0.1:8080/health
   curl http://127.0.0.1:8080/feed
 
 Devices may be enrolled and revoked while the bridge runs. Their token is shown once: give it to
-the device (`edge-sdk enrol`), and keep it as you would a password.
+the device (`edge-sdk enrol`), and keep it as you would a password. So may API keys be added and
+revoked: docs/collect.md says what a web shop does with one.
 """
 
 RUN = """
@@ -78,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(run)
     _add_enrol(enrol)
     revoke.add_argument("device", type=_device, help="its number, as `devices` lists it")
+    _add_key(commands)
     return parser
 
 
@@ -140,6 +147,43 @@ def _add_enrol(enrol: argparse.ArgumentParser) -> None:
     enrol.add_argument("--zone", default="", help="where in the store it stands")
 
 
+def _add_key(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    key = commands.add_parser("key", help="API keys of POST /collect: add, list, revoke")
+    doings = key.add_subparsers(dest="doing", required=True, metavar="WHAT")
+    add = doings.add_parser("add", help="make a key of a site; print it, once")
+    listing = doings.add_parser("list", help="list the keys, without the keys themselves")
+    revoke = doings.add_parser("revoke", help="take nothing more by a key")
+    for command in (add, listing, revoke):
+        command.add_argument(
+            "--data", type=Path, required=True, metavar="DIR", help="the bridge's folder"
+        )
+    add.add_argument("--tenant", metavar="NAME", help="whose bridge it is; needed the first time")
+    add.add_argument("--site", required=True, help="what its events are reported as, as web-shop")
+    add.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="pages that may use it, as https://shop.example; may be given several times; * is any;"
+        " without one no web page may, and only servers can",
+    )
+    add.add_argument(
+        "--rate",
+        type=int,
+        default=RATE_PER_S,
+        metavar="N",
+        help=f"events a second that it may send for ever (default {RATE_PER_S})",
+    )
+    add.add_argument(
+        "--burst",
+        type=int,
+        default=BURST,
+        metavar="M",
+        help=f"events that it may send at once after a rest (default {BURST})",
+    )
+    revoke.add_argument("id", type=int, help="its id, as `key list` shows it")
+
+
 def _device(text: str) -> int:
     number = int(text, 16)
     if not 0 <= number < 1 << 32:
@@ -168,7 +212,35 @@ def _devices(registry: Registry, _args: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"enrol": _enrol, "revoke": _revoke, "devices": _devices}
+def _key(registry: Registry, args: argparse.Namespace) -> int:
+    return {"add": _key_add, "list": _key_list, "revoke": _key_revoke}[args.doing](registry, args)
+
+
+def _key_add(registry: Registry, args: argparse.Namespace) -> int:
+    now_ms = SystemClock().wall_ms()
+    id_, key = registry.add_key(args.site, args.origin, args.rate, args.burst, now_ms)
+    print(key)
+    print(f"key {id_} of site {args.site}; it is shown this once", file=sys.stderr)
+    return 0
+
+
+def _key_list(registry: Registry, _args: argparse.Namespace) -> int:
+    print(f"{'id':>4}  {'site':16}  {'made':10}  {'rate':>8}  {'burst':>8}  {'state':8}  origins")
+    for key in registry.api_keys():
+        made = datetime.datetime.fromtimestamp(key.created_ms / 1000, datetime.UTC)
+        state = "revoked" if key.revoked else "live"
+        limits = f"{key.rate_per_s:>8}  {key.burst:>8}  {state:8}"
+        origins = " ".join(key.origins) or "none"
+        print(f"{key.id:>4}  {key.site:16}  {made:%Y-%m-%d}  {limits}  {origins}")
+    return 0
+
+
+def _key_revoke(registry: Registry, args: argparse.Namespace) -> int:
+    registry.revoke_key(args.id)
+    return 0
+
+
+_COMMANDS = {"enrol": _enrol, "revoke": _revoke, "devices": _devices, "key": _key}
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -188,7 +260,16 @@ def _run(args: argparse.Namespace) -> int:
         args.keep_days,
         args.rebuild,
     )
-    return asyncio.run(_serve(config, args.ready_json))
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        return runner.run(_serve(config, args.ready_json))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415  only `run` needs it
+    except ImportError:  # there is none for Windows
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 async def _serve(config: Config, ready_json: bool) -> int:

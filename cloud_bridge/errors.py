@@ -15,6 +15,10 @@ class StalledError(BridgeError):
     """Theirs: the disk takes nothing at the moment. Try again."""
 
 
+class KeyRefusedError(BridgeError):
+    """Ours: an API key cannot be made as asked. The message says what it can be."""
+
+
 class CollectError(BridgeError):
     """Theirs: a body of POST /collect that is not what it should be.
 

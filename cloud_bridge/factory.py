@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -13,14 +14,19 @@ import uvicorn
 from cloud_bridge import rules
 from cloud_bridge.broker import choose
 from cloud_bridge.clock import Clock, SystemClock
+from cloud_bridge.collect_desk import CollectPorts
 from cloud_bridge.config import Config, home_of, tenants_in
+from cloud_bridge.connections import age
 from cloud_bridge.errors import BridgeError
 from cloud_bridge.feed import Feed
+from cloud_bridge.hot_http import speaking_to
+from cloud_bridge.key_watch import KeyWatch
+from cloud_bridge.keys import KeyRing
 from cloud_bridge.queues import Turnstile
 from cloud_bridge.registry import Registry
 from cloud_bridge.tenancy import Tenancy
 from cloud_bridge.turn import Collected, Event
-from cloud_bridge.web import Ports, create_app
+from cloud_bridge.web import Ports, Web
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.sqlite import OpenConnection, open_connection
 from edge_sdk.wire.enrolment import to_token
@@ -52,6 +58,8 @@ class Bridge:
         self.broker_url = ""
         self.feed = Feed()
         self.tenants: dict[str, Tenancy] = {}
+        self.keys = KeyRing()
+        self.collected: Counter[str] = Counter()
         self._suite = suite or AesCcm()
         self._open_database = open_database
         self._clock = clock or SystemClock()
@@ -121,11 +129,41 @@ class Bridge:
         await self._serve(listener)
         log.info("bridge of %s: http %s, broker %s", names, self.http_url, self.broker_url)
 
+    def _watch_keys(self, tenant: str) -> KeyWatch:
+        """Keep the ring as a registry is, by a connection of the event loop's own."""
+        registry = Registry(home_of(self.config.data, tenant))
+        self._parts.callback(registry.close)
+        registry.open()
+        watch = KeyWatch(registry, self.keys, self._clock)
+        self._run(watch.run(), f"keys of {tenant}")
+        return watch
+
+    def _run(self, flow: Coroutine[None, None, None], name: str) -> None:
+        """Run a flow for as long as the bridge is there."""
+        task = asyncio.create_task(flow, name=name)
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._parts.push_async_callback(stop)
+
     async def _serve(self, listener: socket.socket) -> None:
-        ports = Ports(self._clock, self._collect, self.health, self.feed)
+        watches = [self._watch_keys(name) for name in self.tenants]
+
+        def look() -> None:
+            for watch in watches:
+                watch.look()
+
+        collect = CollectPorts(self._clock, self.keys, self._collect, look, self.collected)
+        web = Web(Ports(collect, self.health, self.feed))
         server = _Server(
             uvicorn.Config(
-                create_app(ports),
+                web,
+                http=speaking_to(web.desk),
+                proxy_headers=False,
+                ws="none",
+                server_header=False,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -134,6 +172,7 @@ class Bridge:
             )
         )
         host, port = listener.getsockname()[:2]
+        self._run(age(lambda: server.server_state.connections), "connections")
         self.http_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         task = asyncio.create_task(server.serve([listener]), name="http")
 
@@ -148,8 +187,8 @@ class Bridge:
                 raise BridgeError(f"cannot serve {self.http_url}")
             await asyncio.sleep(0.01)
 
-    async def _collect(self, tenant: str, collected: Collected) -> bool:
-        return await self.tenants[tenant or next(iter(self.tenants))].collect(collected)
+    def _collect(self, tenant: str, collected: Collected) -> "asyncio.Future[bool]":
+        return self.tenants[tenant].collect(collected)
 
     def _tell(self, tenant: str, events: Sequence[Event]) -> None:
         self.feed.publish(tenant, events)
@@ -171,6 +210,7 @@ class Bridge:
         return {
             "status": "degraded" if together.get("reasons") else "ok",
             **together,
+            "collect": {"keys": len(self.keys), **self.collected},
             "feed": {"watchers": self.feed.watchers, "dropped": self.feed.dropped},
             "tenants": each,
         }

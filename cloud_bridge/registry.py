@@ -1,7 +1,8 @@
-"""Who may be a device: a small file of its own, written by the command line, watched by the bridge.
+"""Which devices and API keys there are: a small file of its own, watched by the bridge.
 
-It is apart from the store so that devices are enrolled and revoked while the bridge owns the
-store. A root key stays here until the bridge has taken it over.
+It is written by the command line, and apart from the store so that devices are enrolled and revoked
+while the bridge owns the store. A root key stays here until the bridge has taken it over; of an API
+key only the digest ever is.
 """
 
 import secrets
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cloud_bridge.errors import BridgeError
+from cloud_bridge.keys import ApiKey, checked, digest_of, new_key
 from edge_sdk.adapters.sqlite import (
     Connection,
     OpenConnection,
@@ -34,6 +36,10 @@ _SCHEMA = (
         number INTEGER PRIMARY KEY, site TEXT NOT NULL, name TEXT NOT NULL,
         surface TEXT NOT NULL, zone TEXT NOT NULL, generation INTEGER NOT NULL,
         revoked INTEGER NOT NULL, root_key BLOB, UNIQUE (site, name))""",
+    """CREATE TABLE IF NOT EXISTS keys (
+        id INTEGER PRIMARY KEY, site TEXT NOT NULL, digest BLOB NOT NULL UNIQUE,
+        origins TEXT NOT NULL, rate_per_s INTEGER NOT NULL, burst INTEGER NOT NULL,
+        created_ms INTEGER NOT NULL, revoked INTEGER NOT NULL)""",
 )
 
 
@@ -156,6 +162,42 @@ class Registry:
         with transaction(self._connection(), self.path):
             sql = "UPDATE devices SET root_key = NULL WHERE number = ? AND generation = ?"
             self._connection().executemany(sql, taken)
+
+    def api_keys(self) -> list[ApiKey]:
+        """All API keys, revoked ones as well, by id."""
+        columns = "id, site, digest, origins, rate_per_s, burst, created_ms, revoked"
+        return [
+            ApiKey(
+                id_, site, digest, tuple(origins.split()), rate, burst, created_ms, bool(revoked)
+            )
+            for id_, site, digest, origins, rate, burst, created_ms, revoked in self._select(
+                f"SELECT {columns} FROM keys ORDER BY id"  # noqa: S608
+            )
+        ]
+
+    def add_key(
+        self, site: str, origins: Sequence[str], rate_per_s: int, burst: int, created_ms: int
+    ) -> tuple[int, str]:
+        """Make an API key; its id, and the key, which nothing can tell again.
+
+        Raises KeyRefusedError for what cannot be.
+        """
+        written = checked(site, origins, rate_per_s, burst)
+        key = new_key()
+        with transaction(self._connection(), self.path):
+            id_: int = self._select("SELECT coalesce(max(id), 0) + 1 FROM keys")[0][0]
+            self._connection().execute(
+                "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+                (id_, site, digest_of(key), " ".join(written), rate_per_s, burst, created_ms),
+            )
+        return id_, key
+
+    def revoke_key(self, id_: int) -> None:
+        """Take nothing more by a key. Raises BridgeError where there is none."""
+        if not any(key.id == id_ for key in self.api_keys()):
+            raise BridgeError(f"no API key has the id {id_}")
+        with transaction(self._connection(), self.path):
+            self._connection().execute("UPDATE keys SET revoked = 1 WHERE id = ?", (id_,))
 
     def _select(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with translated(self.path):

@@ -129,14 +129,11 @@ class Tenancy:
         if outcome.failed:
             self._failed()
 
-    async def collect(self, collected: Collected) -> bool:
-        """Keep a web body; True: it had been kept before. Raises StalledError."""
-        told: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+    def collect(self, collected: Collected) -> "asyncio.Future[bool]":
+        """Keep a web body; True: it had been kept before. Raises StalledError, now or later."""
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.ingest.collect(collected, partial(_settle, told))
-        duplicate = await told
-        if duplicate is None:
-            raise StalledError("the bridge takes nothing now; send it again")
-        return duplicate
+        return told
 
     def health(self) -> dict[str, object]:
         """How it is, and what it counted since it started."""
@@ -178,6 +175,10 @@ class Tenancy:
         }
 
 
-def _settle(told: "asyncio.Future[bool | None]", duplicate: bool | None) -> None:
-    if not told.done():  # nobody waits for it any more, perhaps
+def _settle(told: "asyncio.Future[bool]", duplicate: bool | None) -> None:
+    if told.done():
+        return  # nobody waits for it any more
+    if duplicate is None:
+        told.set_exception(StalledError("the bridge takes nothing now; send it again"))
+    else:
         told.set_result(duplicate)

@@ -1,24 +1,18 @@
 """The bridge over HTTP: what browsers and shops report, how it is, and what happens."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
-from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
-from cloud_bridge.clock import Clock
-from cloud_bridge.collect import MAX_BODY_BYTES, TYPES, Body, parse
-from cloud_bridge.errors import CollectError, StalledError
+from cloud_bridge.collect import MAX_BODY_BYTES, TYPES, Body
+from cloud_bridge.collect_app import CollectApp
+from cloud_bridge.collect_desk import PATH, RETRY_AFTER_S, CollectPorts, Desk
 from cloud_bridge.feed import MAX_WATCHERS, Feed
-from cloud_bridge.turn import Collected
-
-# A commit takes a millisecond; whoever waits so long is better told to come again.
-ANSWER_S = 10.0
-RETRY_AFTER_S = 5
 
 _DESCRIPTION = """
 The receiving end of the Edge SDK. Devices speak to it over MQTT, sealed; everything else by these
@@ -29,16 +23,17 @@ _COLLECT = """
 Web sessions join the same log as what the stores report. A body is one sitting's events:
 
 ```json
-{"site": "web-shop", "session": "cookie:5f3a", "id": "b7c1", "events": [
+{"session": "cookie:5f3a", "id": "b7c1", "events": [
   {"type": "page.view", "at_ms": 1800000000000, "page": "/coffee/beans", "category": "coffee"},
   {"type": "identify", "known_as": "loyalty:4711", "method": "login"},
   {"type": "consent", "purpose": "in_store_prompts", "granted": true}
 ]}
 ```
 
-`session` stands wherever an event leaves out whose it is. `at_ms` is milliseconds since 1970; left
-out, it is now. `id` is this body's own: sent again, it is accepted and counted once. The answer
-comes when all is on disk. Types and their fields:
+The API key says which site they are of; it comes as `Authorization: Bearer KEY` or as `X-Api-Key:
+KEY`, or, where no header can be set, as `key` in the body. `session` stands wherever an event says
+not whose it is. `at_ms` is milliseconds since 1970; left out, it is now. `id` is this body's own:
+sent again, it is accepted and counted once. The answer comes when all is on disk. Types and fields:
 
 """
 
@@ -53,37 +48,45 @@ can relate. Whoever reads too slowly loses the oldest.
 class Ports:
     """What the web reaches of the bridge."""
 
-    clock: Clock
-    collect: Callable[[str, Collected], Awaitable[bool]]
+    collect: CollectPorts
     health: Callable[[], dict[str, object]]
     feed: Feed
 
 
-def create_app(ports: Ports) -> FastAPI:
-    """The ASGI application."""
-    app = FastAPI(title="Edge SDK cloud bridge", description=_DESCRIPTION, version="1")
-    types = "\n".join(f"- `{name}`: {', '.join(fields)}" for name, fields in TYPES.items())
+class Web:
+    """The ASGI application: the hot endpoint by itself, a framework for the rest."""
 
-    @app.post(
-        "/collect",
-        status_code=202,
-        summary="Report what happened in a web session",
-        description=_COLLECT + types,
-        responses=_COLLECT_RESPONSES,
-        openapi_extra={"requestBody": _body_schema()},
-    )
-    async def collect(request: Request) -> Response:
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                collected = parse(await _read(request), ports.clock.wall_ms())
-                duplicate = await ports.collect("", collected)
-        except CollectError as error:
-            return _json({"error": str(error)}, error.status)
-        except ClientDisconnect:
-            return Response(status_code=400)  # that nobody will read
-        except (StalledError, TimeoutError):
-            return _json({"error": "try again"}, 503, {"Retry-After": str(RETRY_AFTER_S)})
-        return _json({"accepted": len(collected.touchpoints), "duplicate": duplicate}, 202)
+    def __init__(self, ports: Ports) -> None:
+        self.desk = Desk(ports.collect)
+        self._collect = CollectApp(self.desk)
+        self._rest = _rest(ports)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["path"] == PATH:
+            await self._collect(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+class _Described(FastAPI):
+    """Describes the endpoint that stands before it as well."""
+
+    def openapi(self) -> dict[str, Any]:
+        """See FastAPI."""
+        described = super().openapi()
+        described["paths"].setdefault(PATH, {"post": _described_collect()})
+        components = described.setdefault("components", {})
+        components.setdefault("schemas", {}).update(_SCHEMAS)
+        components["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+        }
+        return described
+
+
+def _rest(ports: Ports) -> FastAPI:
+    app = _Described(title="Edge SDK cloud bridge", description=_DESCRIPTION, version="1")
 
     @app.get("/health", summary="How the bridge is, and what it counted")
     async def health() -> Response:
@@ -100,32 +103,37 @@ def create_app(ports: Ports) -> FastAPI:
     return app
 
 
-_COLLECT_RESPONSES: dict[int | str, dict[str, Any]] = {
-    202: {
+_COLLECT_RESPONSES: dict[str, dict[str, Any]] = {
+    "202": {
         "description": "On disk. `duplicate`: it was already",
         "content": {"application/json": {"example": {"accepted": 3, "duplicate": False}}},
     },
-    400: {"description": "Not JSON"},
-    413: {"description": f"More than {MAX_BODY_BYTES} bytes, or too many events"},
-    422: {"description": "JSON, and not what is described here; says where"},
-    503: {"description": "The disk takes nothing at the moment; `Retry-After` says when to come"},
+    "400": {"description": "Not JSON"},
+    "401": {"description": "No API key, or one that is not live"},
+    "403": {"description": "The key is not for pages of this origin"},
+    "413": {"description": f"More than {MAX_BODY_BYTES} bytes"},
+    "415": {"description": "Compressed"},
+    "422": {"description": "JSON, and not what is described here; says where"},
+    "429": {"description": "Too much for this key; `Retry-After` says when to come"},
+    "503": {"description": "The disk takes nothing at the moment; `Retry-After` says when to come"},
 }
 
 
-def _body_schema() -> dict[str, Any]:
-    _, components = msgspec.json.schema_components([Body])
-    schema = components[Body.__name__]
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+(_BODY,), _SCHEMAS = msgspec.json.schema_components(
+    [Body], ref_template="#/components/schemas/{name}"
+)
 
 
-async def _read(request: Request) -> bytes:
-    """The body, refused as soon as it is too long. Raises CollectError."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise CollectError(f"a body has at most {MAX_BODY_BYTES} bytes", 413)
-    return bytes(body)
+def _described_collect() -> dict[str, Any]:
+    types = "\n".join(f"- `{name}`: {', '.join(fields)}" for name, fields in TYPES.items())
+    return {
+        "summary": "Report what happened in a web session",
+        "description": _COLLECT + types,
+        "operationId": "collect",
+        "security": [{"bearer": []}, {"key": []}, {}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
+        "responses": _COLLECT_RESPONSES,
+    }
 
 
 def _json(content: object, status: int, headers: dict[str, str] | None = None) -> Response:

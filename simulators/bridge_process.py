@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from cloud_bridge.keys import MOST_PER_S
 from cloud_bridge.registry import Registry
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.wire.enrolment import to_token
@@ -48,6 +49,7 @@ class BridgeProcess:
         self.broker = broker
         self.log = home / "bridge.log"
         self._tenant = tenant
+        self._keys: dict[str, str] = {}
         options = ["--data", str(home), "--tenant", tenant, "--broker", broker, "--http", http]
         options += ["--ready-json"] + (["--rules", str(rules)] if rules else [])
         self._command = [sys.executable, *program, "run", *options]
@@ -64,6 +66,16 @@ class BridgeProcess:
         """A device's enrolment token; works before the start as well."""
         with Registry(self.home / self._tenant).opened(self._tenant) as registry:
             return to_token(registry.enrol(AesCcm(), site, name, surface, zone))
+
+    def key(self, site: str) -> str:
+        """An API key of a site, made when it is first asked for; works before the start as well."""
+        if site not in self._keys:
+            self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with Registry(self.home / self._tenant).opened(self._tenant) as registry:
+                now_ms = int(time.time() * 1000)
+                made = registry.add_key(site, (), MOST_PER_S, MOST_PER_S, now_ms)
+            self._keys[site] = made[1]
+        return self._keys[site]
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises BridgeFailedError."""
@@ -156,11 +168,12 @@ class BridgeProcess:
         return report
 
     def collect(self, body: dict[str, object]) -> dict[str, Any]:
-        """POST /collect. Raises urllib.error.HTTPError for a refusal."""
+        """POST /collect, by its site's key. Raises urllib.error.HTTPError for a refusal."""
+        key = self.key(str(body["site"]))
         request = urllib.request.Request(
             f"{self.http}/collect",
             json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
+            {"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
             accepted: dict[str, Any] = json.load(answer)

@@ -22,7 +22,6 @@ from edge_sdk.batching import encode
 from edge_sdk.epoch import Epoch
 from edge_sdk.errors import EdgeError
 from edge_sdk.key_slots import OpenSlots
-from edge_sdk.wire.batch import COLUMNS, encode_columns
 from edge_sdk.wire.control import SHED, Hello, decode_notice, encode_hello, encode_notice
 from edge_sdk.wire.seal import HELLO, NOTICE, UP_KINDS, read_header
 from edge_sdk.wire.topics import BULK, LIVE, topic
@@ -247,7 +246,7 @@ class _Workload:
         listed = list(islice(self._touchpoints, 3))
         key = self._lot.randbytes(32)
         self._collected.append(key)
-        return Collected(key, "web", NOW_MS, COLUMNS, encode_columns(listed), listed)
+        return Collected(key, "web", NOW_MS, listed)
 
     def _drawn_prompts(self) -> list[PromptRow]:
         lot, rows = self._lot, []

@@ -24,6 +24,7 @@ from edge_sdk.wire.topics import LIVE, device_of
 from tests.cloud_bridge.little_device import START_MS, SUITE, LittleDevice
 
 TENANT = "acme"
+SITE = "shop"
 WAIT_S = 30.0
 
 
@@ -150,7 +151,7 @@ class Rig:
     def collect(self, body: bytes) -> bool:
         """POST a body; whether it was a duplicate."""
         answers: queue.Queue[bool | None] = queue.Queue()
-        self.ingest.collect(parse(body, self.clock.ms), answers.put)
+        self.ingest.collect(parse(body, SITE, self.clock.ms), answers.put)
         duplicate = answers.get(timeout=WAIT_S)
         if duplicate is None:
             raise StalledError("not taken")

@@ -155,7 +155,9 @@ def test_from_enrolment_to_prompt_and_over_a_restart(tmp_path: Path, broker: str
                 for heard in (store, screen):
                     heard.send(LIVE, heard.device.start(now_ms=now_ms))
                     assert await heard.hears("ack") == [(0, 0, 0)]
-                answer = await client.post(f"{ready['http']}/collect", json=web("cookie:1"))
+                key = command("key", "add", "--data", str(tmp_path), "--site", "shop").strip()
+                asked = (f"{ready['http']}/collect", {"Authorization": f"Bearer {key}"})
+                answer = await client.post(asked[0], json=web("cookie:1"), headers=asked[1])
                 assert answer.status_code == 202
                 seen = make("identify", now_ms, seen="ble:1", known_as="loyalty:7", method="app")
                 store.send(LIVE, gateway.rows(seen, enter))
@@ -168,6 +170,7 @@ def test_from_enrolment_to_prompt_and_over_a_restart(tmp_path: Path, broker: str
                 assert await screen.hears("refusal") == [(0, 1, "revoked", False)]
                 report = await health(ready["http"])
                 assert report["status"] == "ok"
+                assert report["collect"] == {"keys": 1, "accepted": 1, "events": 3}
                 assert report["refused"] == {"revoked": 1}
                 assert report["broker"]["connected"]
         lines = [json.loads(line) for line in ready["log"].splitlines()]
@@ -236,6 +239,44 @@ def test_settings_that_cannot_work_are_explained(
     error = command(*arguments, *options, code=1)
     assert any(word in error for word in said.split("|")), error
     assert "Traceback" not in error
+
+
+def test_keys_are_shown_once_and_revoked_while_it_runs(tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path))
+    make = ("key", "add", *data, "--tenant", "acme", "--site", "web-shop")
+    key = command(*make, "--origin", "https://Shop.example/", "--rate", "5", "--burst", "7").strip()
+    assert key.startswith("ek_")
+    assert len(key) == 35
+    listed = command("key", "list", *data)
+    assert key not in listed
+    assert [word for word in listed.splitlines()[1].split() if "-" not in word[4:5]][1:] == [
+        "web-shop",
+        "5",
+        "7",
+        "live",
+        "https://shop.example",
+    ]
+    assert "origin is" in command(*make, "--origin", "shop.example", code=1)
+    assert "1 to" in command(*make, "--burst", "0", code=1)
+    assert "no API key" in command("key", "revoke", *data, "9", code=1)
+    assert all(key.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+
+    async def run() -> None:
+        async with (
+            running(tmp_path, "--broker", "embedded") as ready,
+            httpx.AsyncClient(headers={"X-Api-Key": key}) as client,
+        ):
+            url = f"{ready['http']}/collect"
+            body = web("cookie:1") | {"site": "web-shop"}
+            assert (await client.post(url, json=body)).status_code == 202
+            await asyncio.to_thread(command, "key", "revoke", *data, "1")
+            status = 0
+            async with asyncio.timeout(WAIT_S):
+                while status != 401:
+                    status = (await client.post(url, json=body)).status_code
+        assert key not in ready["log"]
+
+    asyncio.run(run())
 
 
 def test_help_teaches(tmp_path: Path) -> None:

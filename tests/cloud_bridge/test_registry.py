@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cloud_bridge.errors import BridgeError
+from cloud_bridge.clock import SystemClock
+from cloud_bridge.errors import BridgeError, KeyRefusedError
+from cloud_bridge.key_watch import KeyWatch
+from cloud_bridge.keys import KeyRing, digest_of
 from cloud_bridge.registry import Registry
 from edge_sdk.errors import ConfigError
 from edge_sdk.wire.enrolment import from_token, to_token
@@ -71,6 +74,55 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BridgeError, match="00000063"):
         registry.revoke(99)
     registry.close()
+
+
+def test_of_an_api_key_only_the_digest_is_kept(tmp_path: Path) -> None:
+    registry = opened(tmp_path)
+    origins = ["https://shop.example", "http://localhost:3000"]
+    first, key = registry.add_key("web-shop", origins, 10, 20, 5)
+    second, other = registry.add_key("app", [], 1, 1, 6)
+    assert (first, second) == (1, 2)
+    row = registry.api_keys()[0]
+    assert (row.site, row.digest, row.origins) == ("web-shop", digest_of(key), tuple(origins))
+    assert (row.rate_per_s, row.burst, row.created_ms, row.revoked) == (10, 20, 5, False)
+    with pytest.raises(KeyRefusedError):
+        registry.add_key("app", ["nowhere"], 1, 1, 0)
+    with pytest.raises(BridgeError, match="9"):
+        registry.revoke_key(9)
+    registry.revoke_key(second)
+    assert [row.revoked for row in registry.api_keys()] == [False, True]
+    registry.close()
+    held = registry.path.read_bytes()
+    assert key.encode() not in held
+    assert other.encode() not in held
+
+
+def test_a_registry_of_before_there_were_keys_gets_the_table(tmp_path: Path) -> None:
+    registry = opened(tmp_path)
+    registry._connection().execute("DROP TABLE keys")
+    registry.close()
+    again = opened(tmp_path, None)
+    assert again.api_keys() == []
+    again.close()
+
+
+def test_a_watch_follows_what_another_process_does(tmp_path: Path) -> None:
+    bridge, operator, ring = opened(tmp_path), opened(tmp_path, None), KeyRing()
+    watch = KeyWatch(bridge, ring, SystemClock())
+    id_, key = operator.add_key("shop", [], 1, 1, 0)
+    watch.look()
+    site = ring.find(key)
+    assert site is not None
+    assert (site.tenant, site.site) == ("acme", "shop")
+    watch.look(well=True)
+    assert ring.find(key) is site
+    operator.revoke_key(id_)
+    watch.look(well=True)
+    assert ring.find(key) is None
+    operator.close()
+    bridge.close()
+    bridge.path.unlink()
+    watch.look()  # logged; the keys stay as they are
 
 
 def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:

@@ -1,0 +1,147 @@
+"""The bridge's HTTP on a real socket, before a rig's store and thread."""
+
+import asyncio
+import json
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self
+
+import httpx
+import uvicorn
+
+from cloud_bridge.clock import Clock, SystemClock
+from cloud_bridge.collect_desk import CollectPorts
+from cloud_bridge.connections import BoundedHttp, age
+from cloud_bridge.feed import Feed
+from cloud_bridge.hot_http import speaking_to
+from cloud_bridge.keys import KeyRing
+from cloud_bridge.turn import Collected
+from cloud_bridge.web import Ports, Web
+from tests.cloud_bridge.rig import SITE, TENANT, Rig
+
+ORIGIN = "https://shop.example"
+WAIT_S = 30.0
+PLENTY = 1_000_000
+
+
+class Door:
+    """What a test reaches: keys to make, the counters, and how to ask."""
+
+    def __init__(self, rig: Rig, clock: Clock | None = None, *, is_hot: bool = True) -> None:
+        self.rig = rig
+        self.is_hot = is_hot
+        self.ring = KeyRing()
+        self.counted: Counter[str] = Counter()
+        self.collect: Callable[[str, Collected], Awaitable[bool]] = self._collect
+        self.clock = clock or SystemClock()
+        self.url = ""
+        self.port = 0
+
+    async def _collect(self, tenant: str, collected: Collected) -> bool:
+        assert tenant == TENANT
+        return await asyncio.wrap_future(self.rig.ingest.collect(collected))
+
+    def key(self, site: str = SITE, origins: Sequence[str] = (ORIGIN,), burst: int = PLENTY) -> str:
+        """A new key; the bridge has to find it by itself."""
+        with self.rig.registry_of_another() as registry:
+            return registry.add_key(site, origins, 1, burst, 0)[1]
+
+    def look(self) -> None:
+        with self.rig.registry_of_another() as registry:
+            self.ring.replace(TENANT, registry.api_keys(), self.clock.steady_s())
+
+    def web(self, feed: Feed | None = None) -> Web:
+        async def collect(tenant: str, collected: Collected) -> bool:
+            return await self.collect(tenant, collected)
+
+        ports = CollectPorts(self.clock, self.ring, collect, self.look, self.counted)
+        return Web(Ports(ports, lambda: {"status": "ok"}, feed or Feed()))
+
+    async def says(self, *parts: bytes, pause_s: float = 0.0) -> tuple[int, dict[str, str], bytes]:
+        """What is answered to raw bytes; the connection is closed behind them."""
+        wire = await Wire.to(self.port)
+        try:
+            for part in parts:
+                wire.writer.write(part)
+                await asyncio.sleep(pause_s)
+            return await wire.answer()
+        finally:
+            await wire.close()
+
+
+class Wire:
+    """One raw connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def to(cls, port: int) -> Self:
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """The next one. Raises IncompleteReadError where there is none."""
+        async with asyncio.timeout(WAIT_S):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+            status, *lines = head.strip().split("\r\n")
+            headers = dict(line.lower().split(": ", 1) for line in lines)
+            body = await self.reader.readexactly(int(headers.get("content-length", "0")))
+        return int(status.split()[1]), headers, body
+
+    async def end(self) -> bytes:
+        """All that still comes, until the other side closes."""
+        async with asyncio.timeout(WAIT_S):
+            return await self.reader.read(-1)
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(OSError):
+            await self.writer.wait_closed()
+
+
+def post(key: str | None, body: dict[str, Any] | bytes, *headers: str) -> bytes:
+    """A request in full."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = ["POST /collect HTTP/1.1", "Host: bridge", f"Content-Length: {len(raw)}", *headers]
+    if key is not None:
+        lines.append(f"Authorization: Bearer {key}")
+    return "\r\n".join([*lines, "", ""]).encode() + raw
+
+
+@asynccontextmanager
+async def served(door: Door, second_s: float = 1.0) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve on a free port; a connection's seconds may be shorter."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    door.port = listener.getsockname()[1]
+    door.url = f"http://127.0.0.1:{door.port}"
+    web = door.web()
+    config = uvicorn.Config(
+        web,
+        http=speaking_to(web.desk) if door.is_hot else BoundedHttp,
+        ws="none",
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve([listener]))
+    aging = asyncio.create_task(age(lambda: server.server_state.connections, second_s))
+    try:
+        while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        async with httpx.AsyncClient(base_url=door.url, timeout=WAIT_S) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        aging.cancel()
+        await asyncio.gather(task, aging, return_exceptions=True)
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    def install_signal_handlers(self) -> None:
+        """None: the test has them."""
