@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -10,7 +11,7 @@ from typing import Any, Self
 
 import uvicorn
 
-from cloud_bridge import rules
+from cloud_bridge import rules, running
 from cloud_bridge.broker import choose
 from cloud_bridge.clock import Clock, SystemClock
 from cloud_bridge.config import Config, home_of, tenants_in
@@ -119,7 +120,23 @@ class Bridge:
                 )
             )
         await self._serve(listener)
+        self._announce()
         log.info("bridge of %s: http %s, broker %s", names, self.http_url, self.broker_url)
+
+    def _announce(self) -> None:
+        """Tell `cloud-bridge inspect` where to ask, for as long as the bridge is there."""
+        data, pid = self.config.data, os.getpid()
+
+        def withdraw() -> None:
+            with contextlib.suppress(OSError):
+                running.withdraw(data, pid)
+
+        try:
+            running.announce(data, running.Running(pid, self.http_url, self._clock.wall_ms()))
+        except OSError as error:
+            log.warning("%s/%s cannot be written: %s", data, running.FILE_NAME, error.strerror)
+        else:
+            self._parts.callback(withdraw)
 
     async def _serve(self, listener: socket.socket) -> None:
         ports = Ports(self._clock, self._collect, self.health, self.feed)
