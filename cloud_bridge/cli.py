@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     _add_run(run)
     _add_enrol(enrol)
-    inspecting.add_options(inspect)
+    inspecting.add_options(inspect, _device)
     revoke.add_argument("device", type=_device, help="its number, as `devices` lists it")
     return parser
 

@@ -2,9 +2,12 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cloud_bridge.inspection.as_json import as_json
@@ -44,14 +47,14 @@ what to try:
 """
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+def add_options(parser: argparse.ArgumentParser, device: Callable[[str], int]) -> None:
+    """What the command takes. `device` reads a device's number."""
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="the bridge's folder"
     )
     parser.add_argument("--tenant", metavar="NAME", help="this tenant alone")
     parser.add_argument(
-        "--device", type=device_number, metavar="HEX", help="one device, its epochs and its gaps"
+        "--device", type=device, metavar="HEX", help="one device, its epochs and its gaps"
     )
     parser.add_argument("--json", action="store_true", help="the same facts, for a program")
     parser.add_argument(
@@ -72,14 +75,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def device_number(text: str) -> int:
-    """Of eight hexadecimal digits. Raises ArgumentTypeError, ValueError."""
-    number = int(text, 16)
-    if not 0 <= number < 1 << 32:
-        raise argparse.ArgumentTypeError("a device's number is eight hexadecimal digits")
-    return number
-
-
 def _log_rows(text: str) -> int:
     rows = int(text)
     if not 0 <= rows <= _MAX_LOG_ROWS:
@@ -92,13 +87,28 @@ def run(args: argparse.Namespace) -> int:
     progress = _tell if sys.stderr.isatty() else _keep_quiet
     asked = Asked(args.device, args.log, args.full, progress)
     inspection = look(args.data, args.tenant, time.time_ns() // 1_000_000, asked)
+    with _for_whoever_reads():
+        _print(inspection, args)
+    return exit_code(inspection, check=args.check)
+
+
+def _print(inspection: Inspection, args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(as_json(inspection), indent=2))
     else:
         width = shutil.get_terminal_size((_WIDTH, 24)).columns if sys.stdout.isatty() else _WIDTH
         details = args.device is not None
         print("\n".join(report(inspection, width, every=args.all, details=details)))
-    return exit_code(inspection, check=args.check)
+
+
+@contextmanager
+def _for_whoever_reads() -> Iterator[None]:
+    """Whoever has seen enough, as `head` has, may close what we write into."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def exit_code(inspection: Inspection, *, check: bool) -> int:

@@ -1,12 +1,14 @@
 """How much there is, told at once even of a big store: few rows are counted, many are sampled.
 
 Rows of the log are numbered without holes, and so are handles but for those that were destroyed: a
-number drawn is a row, or tells that there is none. The samples lie at even distances. SQLite finds
-one row among millions by a few pages, and reads of a long row only what is asked for.
+number drawn is a row, or tells that there is none. SQLite finds one row among millions by a few
+pages, and reads of a long row only what is asked for.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from cloud_bridge.inspection.facts import Count
 from cloud_bridge.schemes import KIND_BITS
@@ -141,8 +143,13 @@ def settled(database: Connection, waiting_state: str, full: bool) -> tuple[Count
 
 
 def samples(first: int, rows: int) -> list[int]:
-    """SAMPLES numbers at even distances among `rows` numbers from `first` on."""
-    return [first + (2 * at + 1) * rows // (2 * SAMPLES) for at in range(SAMPLES)]
+    """SAMPLES numbers among `rows` numbers from `first` on: one by lot of each equal part.
+
+    At even distances they would meet the same device each time, where devices take turns.
+    """
+    lot = random.Random(rows)
+    bounds = [first + at * rows // SAMPLES for at in range(SAMPLES + 1)]
+    return [lot.randrange(low, high) for low, high in pairwise(bounds)]
 
 
 def _few(database: Connection, rows: str, full: bool) -> int | None:

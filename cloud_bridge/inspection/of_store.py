@@ -106,8 +106,10 @@ def store_found(database: Connection, path: Path, now_ms: int, asked: Asked) -> 
     meta = _meta(database, tables, path)
     if asked.full:
         _check(database, path)
-    [(first, last)] = database.execute("SELECT min(id), max(id) FROM log")
-    first, last = first or 0, last or 0
+    # Each by itself is one step down the tree; asked for together SQLite walks through all rows.
+    [(first, last)] = database.execute(
+        "SELECT coalesce((SELECT min(id) FROM log), 0), coalesce((SELECT max(id) FROM log), 0)"
+    )
     sums = (
         counting.full_log_sums(database, first, last, asked.progress)
         if asked.full

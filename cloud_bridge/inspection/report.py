@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from cloud_bridge.inspection.device_report import device_lines, devices_table, rows_table
 from cloud_bridge.inspection.facts import (
+    Count,
     Finding,
     Inspection,
     StoreFacts,
@@ -12,7 +13,7 @@ from cloud_bridge.inspection.facts import (
 )
 from cloud_bridge.inspection.rules import LABELS, bridge_findings, findings
 from cloud_bridge.inspection.tables import cut, paragraph
-from cloud_bridge.inspection.words import ago, lasting, moment, plural, size
+from cloud_bridge.inspection.words import ago, lasting, moment, number, plural, size
 
 # Devices of one rule that are told one by one above the table.
 _TOLD = 3
@@ -146,6 +147,6 @@ def _prompts(store: StoreFacts) -> str:
     if prompts.overdue:
         text += f" ({prompts.overdue:,} past their time)"
     states = sorted(prompts.by_state.items(), key=lambda item: -item[1])
-    about = "" if prompts.settled.exact else "about "
-    each = ", ".join(f"{about}{count:,} {state}" for state, count in states)
+    exact = prompts.settled.exact
+    each = ", ".join(f"{number(Count(count, exact))} {state}" for state, count in states)
     return f"{text}; {prompts.settled.value:,} settled{f': {each}' if each else ''}"

@@ -78,7 +78,10 @@ def _foreign(tenant: TenantFacts, _: BridgeFacts) -> Iterator[tuple[None, str]]:
 
 def _lock(tenant: TenantFacts, bridge: BridgeFacts) -> Iterator[tuple[None, str]]:
     if tenant.lock_pid is not None and tenant.lock_pid != bridge.pid:
-        yield None, f"process {tenant.lock_pid} has the store open, and is not the bridge that runs"
+        yield (
+            None,
+            f"process {tenant.lock_pid} owns the store, and has not said that it is a bridge",
+        )
 
 
 def _unwell(tenant: TenantFacts, _: BridgeFacts) -> Iterator[tuple[None, str]]:
@@ -182,9 +185,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "lock",
-        "store open elsewhere",
-        "another process than the bridge that runs has the store open",
-        "a bridge that starts will be turned away: end that process, if it should not be there",
+        "store owned by another",
+        "a process owns the store that running.json does not name",
+        "see what it is: a bridge that could not write running.json may go on; while anything else"
+        " runs, a bridge that starts is turned away",
         _lock,
     ),
     Rule(
