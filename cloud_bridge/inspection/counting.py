@@ -9,8 +9,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import NoneType
 
 from cloud_bridge.inspection.facts import Count
+from cloud_bridge.inspection.reading import typed
 from cloud_bridge.schemes import KIND_BITS
 from edge_sdk.adapters.sqlite import Connection
 
@@ -19,6 +21,8 @@ EXACT_ROWS = 20_000
 SAMPLES = 2_000
 # A full count goes in steps, so that a bridge never waits for the end of a long reading.
 _STEP_ROWS = 50_000
+
+_SUMS = (int, NoneType), int, int, int, int
 
 # Is told how much of a full count is done, 0 to 1.
 Progress = Callable[[float], None]
@@ -55,7 +59,8 @@ def log_sums(database: Connection, first: int, last: int) -> LogSums:
         "SELECT coalesce(sum(touchpoints), 0), coalesce(sum(length(body)), 0),"
         " min(CASE WHEN touchpoints > 0 THEN received_ms END) FROM log WHERE id BETWEEN ? AND ?"
     )
-    [(touchpoints, body_bytes, since_ms)] = database.execute(sql, (first, last))
+    [row] = database.execute(sql, (first, last))
+    touchpoints, body_bytes, since_ms = typed(row, (int, int, (int, NoneType)))
     return LogSums(Count(touchpoints), Count(body_bytes), since_ms)
 
 
@@ -64,7 +69,8 @@ def _sampled(database: Connection, first: int, rows: int) -> LogSums:
     touchpoints = body_bytes = 0
     since_ms: int | None = None
     for id_ in samples(first, rows):
-        for row_touchpoints, row_bytes, received_ms in database.execute(sql, (id_,)):
+        for row in database.execute(sql, (id_,)):
+            row_touchpoints, row_bytes, received_ms = typed(row, (int, int, int))
             touchpoints += row_touchpoints
             body_bytes += row_bytes
             if row_touchpoints and since_ms is None:
@@ -85,7 +91,8 @@ def full_log_sums(database: Connection, first: int, last: int, progress: Progres
     for start in range(first, last + 1, _STEP_ROWS):
         progress((start - first) / (last - first + 1))
         found = database.execute(sql, (start, min(last, start + _STEP_ROWS - 1)))
-        for device, batches, some, some_bytes, heard_ms in found:
+        for row in found:
+            device, batches, some, some_bytes, heard_ms = typed(row, _SUMS)
             touchpoints += some
             body_bytes += some_bytes
             if device is not None:

@@ -10,9 +10,12 @@ from cloud_bridge.holding import missing_in
 from cloud_bridge.inspection.counting import DeviceSums
 from cloud_bridge.inspection.facts import DeviceFacts, EpochFacts, GivenUp
 from cloud_bridge.inspection.of_store import KnownEpoch, OfDevices, Recent
+from cloud_bridge.inspection.reading import typed
 from cloud_bridge.receiving import GAP_REASONS
 from edge_sdk.adapters.sqlite import Connection
 from edge_sdk.wire.control import ControlError, decode_notice
+
+_ENROLLED = int, str, str, str, str, int, int, int
 
 NEW, IN_USE, REVOKED = "new", "in use", "revoked"
 WITHOUT_KEY, NOT_ENROLLED = "without key", "not enrolled"
@@ -38,7 +41,7 @@ def enrolled(database: Connection) -> dict[int, Enrolled]:
         "SELECT number, site, name, surface, zone, generation, revoked, root_key IS NOT NULL"
         " FROM devices"
     )
-    return {row[0]: Enrolled(*row) for row in database.execute(sql)}
+    return {row[0]: Enrolled(*typed(row, _ENROLLED)) for row in database.execute(sql)}
 
 
 def devices_found(
@@ -108,9 +111,7 @@ def _sums(
     return sums.batches, sums.touchpoints, max(heard_ms, sums.heard_ms)
 
 
-def _state(
-    entry: Enrolled | None, known: tuple[int, int, bool] | None, registry_unread: bool
-) -> str:
+def _state(entry: Enrolled | None, known: tuple[int, int] | None, registry_unread: bool) -> str:
     if entry is None:
         return IN_USE if registry_unread else NOT_ENROLLED
     if entry.revoked:
@@ -141,7 +142,7 @@ def _habit(recent: Sequence[Recent]) -> tuple[int | None, int]:
 def _missing_for(
     missing: Sequence[tuple[int, int, int]],
     recent: Sequence[Recent],
-    known: tuple[int, int, bool] | None,
+    known: tuple[int, int] | None,
     at_ms: int,
 ) -> int:
     """For how long at least the oldest gap has been open: since something behind it came."""

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from cloud_bridge.inspection import counting
@@ -16,7 +17,7 @@ from cloud_bridge.inspection.facts import (
     StoreFacts,
     VaultFacts,
 )
-from cloud_bridge.inspection.reading import size_of
+from cloud_bridge.inspection.reading import size_of, typed
 from cloud_bridge.restoring import trouble_of
 from cloud_bridge.schemes import KIND_BITS
 from cloud_bridge.sqlite_schema import GIVEN_UP, VERSION
@@ -30,6 +31,9 @@ RECENT_ROWS = 20_000
 GIVEN_UP_ROWS = 10_000
 # How far back one device's rows are looked for.
 _FAR_ROWS = 200_000
+_EPOCH = int, int, (int, NoneType), int, int, int, bytes
+_RECENT = int, int, int, int, int
+_ROW = int, int, str, (int, NoneType), int, int, int, int, int, int
 _KINDS: dict[object, str] = {BATCH: "batch", GAPS: "gaps", DECISION: "decision"}
 
 
@@ -78,10 +82,10 @@ class Recent:
 class OfDevices:
     """What a store knows of its devices, by their numbers.
 
-    `known`: (generation, next_epoch, revoked). `given_up`: (received_ms, body of a GAPS row).
+    `known`: (generation, next_epoch). `given_up`: (received_ms, body of a GAPS row).
     """
 
-    known: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
+    known: dict[int, tuple[int, int]] = field(default_factory=dict)
     epochs: dict[int, list[KnownEpoch]] = field(default_factory=dict)
     recent: dict[int, list[Recent]] = field(default_factory=dict)
     given_up: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
@@ -158,7 +162,8 @@ def _check(database: Connection, path: Path) -> None:
 
 def _log(database: Connection, first: int, last: int, pruned_to: int, sums: LogSums) -> LogFacts:
     sql = "SELECT id, received_ms FROM log WHERE id IN (?, ?)"
-    received: dict[int, int] = dict(database.execute(sql, (first, last)))
+    found = database.execute(sql, (first, last))
+    received: dict[int, int] = {row[0]: typed(row, (int, int))[1] for row in found}
     rows = last - first + 1 if last else 0
     return LogFacts(
         rows,
@@ -252,24 +257,27 @@ def _of_devices(
     """Of one device, where one is asked for."""
     of = OfDevices()
     which = "" if asked.device is None else f" AND device = {int(asked.device)}"
-    for device, generation, next_epoch, revoked in database.execute(
-        f"SELECT device, generation, next_epoch, revoked FROM devices WHERE 1{which}"  # noqa: S608
-    ):
-        of.known[device] = generation, next_epoch, bool(revoked)
+    sql = f"SELECT device, generation, next_epoch FROM devices WHERE 1{which}"  # noqa: S608  ours
+    for row in database.execute(sql):
+        device, generation, next_epoch = typed(row, (int, int, int))
+        of.known[device] = generation, next_epoch
     columns = "device, epoch, clock_ms, batches, touchpoints, received_ms, state"
-    for device, *row in database.execute(f"SELECT {columns} FROM epochs WHERE 1{which}"):  # noqa: S608
-        of.epochs.setdefault(device, []).append(KnownEpoch(*row))
+    for row in database.execute(f"SELECT {columns} FROM epochs WHERE 1{which}"):  # noqa: S608
+        device, *values = typed(row, _EPOCH)
+        of.epochs.setdefault(device, []).append(KnownEpoch(*values))
     sql = (
         "SELECT device, generation, epoch, seq, received_ms FROM log"  # noqa: S608  ours
         f" WHERE id > ? AND device IS NOT NULL{which}"
     )
-    for device, *row in database.execute(sql, (last - RECENT_ROWS,)):
-        of.recent.setdefault(device, []).append(Recent(*row))
+    for row in database.execute(sql, (last - RECENT_ROWS,)):
+        device, *values = typed(row, _RECENT)
+        of.recent.setdefault(device, []).append(Recent(*values))
     sql = (
         f"SELECT device, received_ms, body FROM log {hint}"  # noqa: S608  ours
         f" WHERE kind = {GAPS} AND device IS NOT NULL AND id >= ?{which} ORDER BY id"
     )
-    for device, received_ms, body in database.execute(sql, (given_up_since,)):
+    for row in database.execute(sql, (given_up_since,)):
+        device, received_ms, body = typed(row, (int, int, bytes))
         of.given_up.setdefault(device, []).append((received_ms, body))
     sql = f"SELECT device, count(*) FROM set_aside WHERE 1{which} GROUP BY device"  # noqa: S608
     of.set_aside.update(database.execute(sql))
@@ -286,5 +294,5 @@ def _rows(database: Connection, last: int, asked: Asked) -> tuple[RowFacts, ...]
     )
     after = 0 if asked.device is None else last - _FAR_ROWS
     found = database.execute(sql, (after, asked.device, asked.log_rows))
-    rows = [RowFacts(*row) for row in found]
+    rows = [RowFacts(*typed(row, _ROW)) for row in found]
     return tuple(replace(row, kind=_KINDS.get(row.kind, f"kind {row.kind}")) for row in rows)

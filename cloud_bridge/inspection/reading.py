@@ -9,10 +9,10 @@ is read as it lies, and read again if a bridge has started meanwhile. Where `-wa
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from edge_sdk.adapters.sqlite import Connection, translated
 from edge_sdk.errors import StorageError
@@ -48,6 +48,13 @@ def read_store(path: Path, work: Callable[[Connection], Result]) -> tuple[Result
 def read_registry(path: Path, work: Callable[[Connection], Result]) -> Result:
     """What `work` makes of a file with a rollback journal. Raises as `read_store` does."""
     return _read(path, "mode=ro", work)
+
+
+def typed(row: Sequence[Any], types: Sequence[type | tuple[type, ...]]) -> Sequence[Any]:
+    """A row of which each value is what it should be. Raises TypeError: SQLite checks none."""
+    if not all(map(isinstance, row, types)):
+        raise TypeError("a value is of another type than its column")
+    return row
 
 
 def size_of(path: Path, suffix: str = "") -> int:
