@@ -11,7 +11,7 @@ from cloud_bridge.inspection.words import ago, brief, lasting, moment, plural
 # More than fits a screen is asked for.
 MOST_DEVICES = 40
 MOST_RANGES = 20
-_NAME_WIDTH = 16
+_NAME_WIDTH, _SHORT_NAME_WIDTH, _WIDE = 16, 12, 100
 _WORST_STATES = (WITHOUT_KEY, NOT_ENROLLED)
 
 
@@ -24,7 +24,7 @@ def devices_table(
     marked = {finding.device for finding in found}
     ordered = worst_first(tenant.devices, marked)
     shown = ordered if every else ordered[:MOST_DEVICES]
-    lines, dropped = table(_columns(shown, marked, now_ms), width)
+    lines, dropped = table(_columns(shown, marked, now_ms, width), width)
     left = len(ordered) - len(shown)
     if left:
         marks = sum(device.device in marked for device in ordered[MOST_DEVICES:])
@@ -51,32 +51,34 @@ def worst_first(devices: Sequence[DeviceFacts], marked: set[int | None]) -> list
     return sorted(devices, key=badness)
 
 
-def _columns(devices: Sequence[DeviceFacts], marked: set[int | None], now_ms: int) -> list[Column]:
+def _columns(
+    devices: Sequence[DeviceFacts], marked: set[int | None], now_ms: int, width: int
+) -> list[Column]:
+    name_width = _NAME_WIDTH if width >= _WIDE else _SHORT_NAME_WIDTH
+
     def each(tell: str, right: bool = False, drop: int = 0) -> Column:
         return Column(tell, [_CELLS[tell](device, now_ms) for device in devices], right, drop)
 
     return [
         Column(" ", ["!" if device.device in marked else " " for device in devices]),
         each("device"),
-        each("site"),
-        each("name"),
+        Column("site", [cut(device.site, name_width) for device in devices]),
+        Column("name", [cut(device.name, name_width) for device in devices]),
         each("state"),
         each("heard", right=True),
-        each("epoch", right=True, drop=3),
-        each("open", right=True, drop=4),
-        each("batches", right=True, drop=5),
-        each("touchpoints", right=True, drop=1),
+        each("epoch", right=True, drop=4),
+        each("open", right=True, drop=5),
+        each("batches", right=True, drop=6),
+        each("touchpoints", right=True, drop=3),
         each("missing", right=True, drop=1),
         each("given up", right=True, drop=2),
-        each("aside", right=True, drop=6),
-        each("clock", right=True, drop=7),
+        each("aside", right=True, drop=7),
+        each("clock", right=True, drop=8),
     ]
 
 
 _CELLS: dict[str, Callable[[DeviceFacts, int], str]] = {
     "device": lambda d, _: f"{d.device:08x}",
-    "site": lambda d, _: cut(d.site, _NAME_WIDTH),
-    "name": lambda d, _: cut(d.name, _NAME_WIDTH),
     "state": lambda d, _: d.state,
     "heard": lambda d, now_ms: "never" if d.heard_ms is None else brief(now_ms - d.heard_ms),
     "epoch": lambda d, _: "" if d.newest_epoch is None else f"{d.newest_epoch:,}",
@@ -175,7 +177,7 @@ def _ranges(device: DeviceFacts, now_ms: int, width: int, every: bool) -> list[s
     columns = [
         Column("given up", [ago(r.at_ms, now_ms) for r in ranges], right=True),
         Column("epoch", [f"{r.epoch:,}" for r in ranges], right=True),
-        Column("numbers", [f"{r.first}-{r.last}" for r in ranges], right=True),
+        Column("numbers", [_spans([(r.first, r.last)], every) for r in ranges], right=True),
         Column("batches", [f"{r.batches:,}" for r in ranges], right=True),
         Column("reason", [r.reason for r in ranges]),
     ]

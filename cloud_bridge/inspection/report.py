@@ -26,7 +26,7 @@ def report(inspection: Inspection, width: int, *, every: bool, details: bool) ->
         found = findings(tenant, inspection.bridge)
         if details:
             found = [f for f in found if f.device is not None or f.rule == "unreadable"]
-        lines += ["", f"{tenant.tenant}: {verdict(tenant, found)}"]
+        lines += ["", *paragraph(f"{tenant.tenant}: ", verdict(tenant, found), width)]
         lines += _todo(tenant, found, width)
         if details:
             for device in tenant.devices:
@@ -56,11 +56,12 @@ def _bridge(inspection: Inspection, width: int) -> list[str]:
     bridge = inspection.bridge
     if bridge.state == "running":
         since = lasting(inspection.read_at_ms - (bridge.since_ms or 0))
-        return [f"bridge: running for {since}, process {bridge.pid}, {bridge.http}"]
+        told = f"running for {since}, process {bridge.pid}, {cut(bridge.http or '', 80)}"
+        return paragraph("bridge: ", told, width)
     lines: list[str] = []
     for finding in bridge_findings(bridge):
-        lines.append(f"bridge: look at this: {finding.what}")
-        lines += paragraph("    ", finding.do, width)
+        lines += paragraph("bridge: ", f"look at this: {finding.what}", width)
+        lines += paragraph("    -> ", finding.do, width)
     return lines
 
 
@@ -135,9 +136,9 @@ def _on_disk(store: StoreFacts) -> str:
     disk, log = store.disk, store.log
     text = f"{size(disk.file_bytes)} and {size(disk.wal_bytes)} of WAL"
     if log.touchpoints.value:
-        each = disk.file_bytes / log.touchpoints.value
-        of_log = log.body_bytes.value / log.touchpoints.value
-        text += f"; {each:,.0f} bytes a touchpoint, {of_log:,.0f} of them in the log"
+        each = round((disk.file_bytes + disk.wal_bytes) / log.touchpoints.value)
+        of_log = round(log.body_bytes.value / log.touchpoints.value)
+        text += f"; {plural(each, 'byte')} a touchpoint, {of_log:,} of them in the log's bodies"
     return f"{text}; {size(disk.free_bytes)} free of {size(disk.total_bytes)}"
 
 
