@@ -1,4 +1,4 @@
-"""The command `cloud-bridge`: run the bridge, say which devices and API keys are its tenant's."""
+"""The command `cloud-bridge`: run the bridge, look into it, say what its devices and keys are."""
 
 import argparse
 import asyncio
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 from cloud_bridge import logs
 from cloud_bridge.clock import SystemClock
 from cloud_bridge.config import Config, home_of, host_and_port
+from cloud_bridge.inspection import cli as inspecting
 from cloud_bridge.keys import BURST, RATE_PER_S
 from cloud_bridge.people import MAX_RESIDENT
 from cloud_bridge.registry import Registry
 from cloud_bridge.people import MAX_RESIDENT
+from cloud_bridge.registry import Registry
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.errors import ConfigError, EdgeError
 from edge_sdk.wire.enrolment import to_token
@@ -34,6 +36,7 @@ what to try:
   cloud-bridge enrol --data bridge-data --site paris-1 --name kiosk-1 --surface kiosk --zone coffee
   cloud-bridge key add --data bridge-data --site web-shop --origin https://shop.example
   cloud-bridge run   --data bridge-data
+  cloud-bridge inspect --data bridge-data
   curl http://127.0.0.1:8080/health
   curl http://127.0.0.1:8080/feed
 
@@ -55,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command == "run":
             return _run(args)
+        if args.command == "inspect":
+            return inspecting.run(args)
         with Registry(home_of(args.data, args.tenant)).opened(args.tenant) as registry:
             return _COMMANDS[args.command](registry, args)
     except EdgeError as error:
@@ -72,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     enrol = commands.add_parser("enrol", help="make a device one of the tenant's; print its token")
     revoke = commands.add_parser("revoke", help="take nothing more from a device")
     devices = commands.add_parser("devices", help="list the devices")
+    inspect = commands.add_parser(
+        "inspect",
+        help="say what it holds and what needs somebody; changes nothing",
+        description=inspecting.DESCRIPTION,
+        epilog=inspecting.EPILOG,
+        formatter_class=raw,
+    )
     for command in (run, enrol, revoke, devices):
         command.add_argument(
             "--data", type=Path, required=True, metavar="DIR", help="the bridge's folder"
@@ -83,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     _add_run(run)
     _add_enrol(enrol)
+    inspecting.add_options(inspect, _device)
     revoke.add_argument("device", type=_device, help="its number, as `devices` lists it")
     _add_key(commands)
     return parser

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from collections import Counter
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Self
 
 import uvicorn
 
-from cloud_bridge import rules
+from cloud_bridge import rules, running
 from cloud_bridge.broker import choose
 from cloud_bridge.clock import Clock, SystemClock
 from cloud_bridge.collect_desk import CollectPorts
@@ -127,6 +128,7 @@ class Bridge:
                 )
             )
         await self._serve(listener)
+        self._announce()
         log.info("bridge of %s: http %s, broker %s", names, self.http_url, self.broker_url)
 
     def _watch_keys(self, tenant: str) -> KeyWatch:
@@ -147,6 +149,21 @@ class Bridge:
             await asyncio.gather(task, return_exceptions=True)
 
         self._parts.push_async_callback(stop)
+
+    def _announce(self) -> None:
+        """Tell `cloud-bridge inspect` where to ask, for as long as the bridge is there."""
+        data, pid = self.config.data, os.getpid()
+
+        def withdraw() -> None:
+            with contextlib.suppress(OSError):
+                running.withdraw(data, pid)
+
+        try:
+            running.announce(data, running.Running(pid, self.http_url, self._clock.wall_ms()))
+        except OSError as error:
+            log.warning("%s/%s cannot be written: %s", data, running.FILE_NAME, error.strerror)
+        else:
+            self._parts.callback(withdraw)
 
     async def _serve(self, listener: socket.socket) -> None:
         watches = [self._watch_keys(name) for name in self.tenants]

@@ -14,6 +14,7 @@ from edge_sdk.wire.suite import Suite
 MAX_GAPS = 1024
 
 _GAP = struct.Struct(">H68s")
+_RANGE = struct.Struct(">HI64x")  # the same, without its keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +131,8 @@ class Holding:
             kept = [gap for gap in self.gaps if gap.first <= last]
             self.gaps = [Gap(gap.ratchet, min(gap.last, last)) for gap in kept]
             self.last = last
+
+
+def missing_in(state: bytes) -> list[tuple[int, int]]:
+    """What `Holding.missing()` says, of its `to_bytes` and without touching a key."""
+    return [(first, last) for last, first in _RANGE.iter_unpack(state[2:]) if last < MAX_SEQ]

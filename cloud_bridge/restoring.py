@@ -82,6 +82,19 @@ def receivers(
     return restored
 
 
+def trouble_of(marks: Marks) -> str:
+    """Why this version cannot go on from a snapshot; empty: it can."""
+    if marks.snapshot > SNAPSHOT_VERSION:
+        return f"it was written by a later version (form {marks.snapshot})"
+    if 0 < marks.snapshot < SNAPSHOT_VERSION:
+        return f"it was written by an earlier version (form {marks.snapshot})"
+    if marks.watermark > marks.last:
+        return f"it has folded log rows up to {marks.watermark}, the log ends at {marks.last}"
+    if marks.watermark < marks.pruned_to:
+        return f"it ends at log row {marks.watermark}, and the log begins behind {marks.pruned_to}"
+    return ""
+
+
 def checked(store: Store, rebuild: bool = False) -> Marks:
     """Where the snapshot stands, once it is one that this version can go on from.
 
@@ -93,17 +106,7 @@ def checked(store: Store, rebuild: bool = False) -> Marks:
         log.warning("the snapshot is made again from the log, which begins at %d", marks.first)
         store.drop_derived()
         return store.marks()
-    trouble = ""
-    if marks.snapshot > SNAPSHOT_VERSION:
-        trouble = f"it was written by a later version (form {marks.snapshot})"
-    elif 0 < marks.snapshot < SNAPSHOT_VERSION:
-        trouble = f"it was written by an earlier version (form {marks.snapshot})"
-    elif marks.watermark > marks.last:
-        trouble = f"it has folded log rows up to {marks.watermark}, the log ends at {marks.last}"
-    elif marks.watermark < marks.pruned_to:
-        trouble = (
-            f"it ends at log row {marks.watermark}, and the log begins behind {marks.pruned_to}"
-        )
+    trouble = trouble_of(marks)
     if not trouble:
         return marks
     if marks.pruned_to:

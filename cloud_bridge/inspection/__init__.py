@@ -1,0 +1,1 @@
+"""What a bridge's folder holds, for an operator: read without touching it, judged, and shown."""
