@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benches import _ingest_floor
-from benches._fleet import GATEWAYS, Fleet, enrolled
+from benches._fleet import GATEWAYS, SITES, Fleet, enrolled
 from benches._line import Sealed
 from benches._people import introduced
 from benches._report import add_arguments, publish
@@ -93,7 +93,7 @@ def main(argv: Sequence[str]) -> int:
             found = []
             for people in (args.few, args.people):
                 is_last = people == args.people
-                program = ("-m", "cloud_bridge.cli")
+                program: tuple[str, ...] = ("-m", "cloud_bridge.cli")
                 if is_last and args.profile:
                     program = ("-m", "benches._profiled_bridge", str(args.profile.resolve()))
                 stage = Stage(
@@ -120,19 +120,16 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    number = {"type": int, "metavar": "N"}
-    parser.add_argument("--people", default=1_000_000, **number, help="many (default 1,000,000)")
-    parser.add_argument("--few", default=10_000, **number, help="few (default 10,000)")
-    parser.add_argument(
-        "--touchpoints", default=400_000, **number, help="a turn's (default 400,000)"
-    )
-    parser.add_argument("--turns", default=5, **number, help="the median counts (default 5)")
-    parser.add_argument(
-        "--tail", default=1_000_000, **number, help="before the kill (default 1,000,000)"
-    )
-    parser.add_argument(
-        "--gateways", default=GATEWAYS, **number, help=f"of 16 sites (default {GATEWAYS})"
-    )
+    for name, default, words in (
+        ("--people", 1_000_000, "many known people"),
+        ("--few", 10_000, "few known people"),
+        ("--touchpoints", 400_000, "in a turn"),
+        ("--turns", 5, "for each figure, of which the median counts"),
+        ("--tail", 1_000_000, "touchpoints before the kill"),
+        ("--gateways", GATEWAYS, f"that send, of {SITES} sites"),
+    ):
+        told = f"{words} (default {default:,})"
+        parser.add_argument(name, type=int, default=default, metavar="N", help=told)
     parser.add_argument("--profile", type=Path, metavar="FILE", help="where the bridge spends it")
     add_arguments(parser)
     args = parser.parse_args(argv)
@@ -270,7 +267,9 @@ class Run:
         deadline = time.monotonic() + PROFILE_WRITTEN_S
         while self._stage.bridge.running and time.monotonic() < deadline:
             time.sleep(0.1)
-        self._stage.bridge.stop()
+        code = self._stage.bridge.stop()
+        if code != 0:
+            raise BenchFailedError(f"no profile was written: the bridge ended with {code}")
         self._stage.bridge = self._stage.new_bridge()
         self._stage.start()
 
@@ -328,9 +327,7 @@ def _tell(few: Measured, many: Measured, shared: bool, args: argparse.Namespace)
     publish("ingest", _rows(few, many, keys), keys, args)
 
 
-def _rows(
-    few: Measured, many: Measured, keys: dict[str, object]
-) -> list[tuple[str, object, str]]:
+def _rows(few: Measured, many: Measured, keys: dict[str, object]) -> list[tuple[str, object, str]]:
     share = few.median(PLAIN, lambda turn: turn.per_second / turn.floor)
     batch = many.median(PLAIN, lambda turn: turn.touchpoints / turn.batches)
     rows: list[tuple[str, object, str]] = [("per second, one core", "", "durable and joined")]
