@@ -16,6 +16,7 @@ from typing import Self
 
 from benches._line import Line, Sealed
 from benches._mqtt import Connection
+from benches._stage import BenchFailedError
 from edge_sdk.wire import control, seal
 from edge_sdk.wire.topics import BULK, LIVE
 
@@ -24,10 +25,6 @@ ALTOGETHER = 768  # a bridge lets 1,024 of a lane wait
 RETRY_S = 3.0  # a device that heard nothing for so long asks again
 LOOK_S = 0.25
 UP_S = 20.0
-
-
-class BenchFailedError(RuntimeError):
-    """What was to be measured did not happen; the message says what did."""
 
 
 class _Way:

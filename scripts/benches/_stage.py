@@ -3,22 +3,28 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from benches._kill_broker import start as start_broker
 from benches._shop import SCRIPTS, free_port
 from simulators import bridge_process
-from simulators.bridge_process import BridgeProcess
+from simulators.bridge_process import BridgeFailedError, BridgeProcess
 
 TENANT = "bench"
 # Reading a long log from its beginning may take longer than a demo would wait.
 LONGEST_START_S = 900.0
 _MB = 1e6
+
+
+class BenchFailedError(RuntimeError):
+    """What was to be measured did not happen; the message says what did."""
 
 
 class Stage:
@@ -79,6 +85,29 @@ class Stage:
 
     def _end_bridge(self) -> None:
         self.bridge.stop()
+
+
+def guarded(bench: str, work: Callable[[], int]) -> int:
+    """What `work` returns; 1 where it failed, and says so; 130 where it was interrupted.
+
+    SIGTERM interrupts as Ctrl-C does: whatever was started is ended either way.
+    """
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return work()
+    except (BenchFailedError, BridgeFailedError) as error:
+        print(f"{bench}: failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{bench}: interrupted", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the rest is ending
+    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
