@@ -65,6 +65,10 @@ class Crowd:
         self._count = count
         self._lot = random.Random(f"people {seed}")
 
+    def grow(self, count: int) -> None:
+        """So many more."""
+        self._count += count
+
     def names(self, _came: int, _shopper: int) -> Names:
         """Name a shopper of `simulators.mix.bulk`."""
         person = self._drawn()

@@ -43,15 +43,16 @@ class Traffic:
     def turn(self, count: int, shape: Shape) -> Load:
         """About `count` touchpoints, sealed for all gateways; what fills no batch waits."""
         each = max(1, count // len(self._lines))
-        base_ms = time.time_ns() // 1_000_000 - shape.ago_ms
-        fresh = not shape.ago_ms
         span_ms = max(1, 1000 * count // HAPPEN_PER_S)
-        load: Load = []
-        for line in self._lines:
-            stretch = list(islice(self._stream, each))
-            batches = self._batches(line, _moved(stretch, base_ms, span_ms), shape)
-            load.append((line, [s for batch in batches for s in line.seal(batch, fresh=fresh)]))
-        return load
+        return [(line, self.stretch(line, each, span_ms, shape)) for line in self._lines]
+
+    def stretch(self, line: Line, count: int, span_ms: int, shape: Shape) -> list[Sealed]:
+        """What one gateway seals of `count` touchpoints of the next `span_ms`."""
+        base_ms = time.time_ns() // 1_000_000 - shape.ago_ms
+        happened = _moved(list(islice(self._stream, count)), base_ms, span_ms)
+        fresh = not shape.ago_ms
+        batches = self._batches(line, happened, shape)
+        return [sealed for batch in batches for sealed in line.seal(batch, fresh=fresh)]
 
     def _batches(
         self, line: Line, stretch: Iterable[Touchpoint], shape: Shape
