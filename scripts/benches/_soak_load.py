@@ -25,7 +25,7 @@ TOO_LATE_S = 300.0  # a batch that waits longer: the rate is more than the bridg
 REMEMBERED = 400  # of each kind, drawn evenly from all of the time
 ASKED = 100  # of those, where asking takes its time
 PROMPT_S = 30.0
-QUIET_S = 3.0
+QUIET_S = 2.5  # longer than until a prompt is dispatched again
 # Known people of whom the mix says nothing. All of them like coffee: each fourth person does.
 FIRST_WITNESS, NEXT_WITNESS = 1 << 24, 4
 FIRST_CROWD = 500

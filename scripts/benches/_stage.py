@@ -57,8 +57,8 @@ class Stage:
             parts.enter_context(pinned(self._other_cores))
             self._folder.mkdir(parents=True, exist_ok=True)
             port = free_port()
-            broker = start_broker(port, self._folder)
-            parts.callback(_end, broker)
+            with _finding_benches():
+                parts.callback(_end, start_broker(port, self._folder))
             self.broker = f"mqtt://127.0.0.1:{port}"
             self.bridge = self.new_bridge(self._program)
             parts.callback(self._end_bridge)
@@ -76,10 +76,8 @@ class Stage:
 
     def start(self) -> float:
         """Start the bridge on its cores; how many seconds it took until it was ready."""
-        os.environ["PYTHONPATH"] = str(SCRIPTS)  # where a launcher finds `benches`
-        bridge_process.READY_S = LONGEST_START_S
         began_s = time.monotonic()
-        with pinned(self.bridge_cores):
+        with pinned(self.bridge_cores), _patient(), _finding_benches():
             self.bridge.start()
         return time.monotonic() - began_s
 
@@ -134,6 +132,29 @@ def pinned(cores: set[int] | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def _patient() -> Iterator[None]:
+    before, bridge_process.READY_S = bridge_process.READY_S, LONGEST_START_S
+    try:
+        yield
+    finally:
+        bridge_process.READY_S = before
+
+
+@contextlib.contextmanager
+def _finding_benches() -> Iterator[None]:
+    """What is started within can import `benches`, as a launcher does."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(SCRIPTS)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def divided() -> tuple[set[int], set[int]]:
