@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ from benches._people import Crowd, introduced
 from benches._sender import Sender
 from benches._stage import BenchFailedError, Stage, figure
 from benches._traffic import Shape, Traffic, batches_of, touchpoints_of
-from cloud_bridge.decode import decode
 from edge_sdk.adapters.aes import AesCcm
+from edge_sdk.wire.batch import decode_columns
 from edge_sdk.wire.enrolment import Enrolment, to_token
-from edge_sdk.wire.seal import UP_KINDS, open_up, read_header
+from edge_sdk.wire.seal import DEFLATED, UP_KINDS, open_up, read_header
 from edge_sdk.wire.topics import BULK, LIVE
 from edge_sdk.wire.touchpoint import PRIORITY
 from tests.journey.brokers import mosquitto, needs_mosquitto
@@ -111,4 +112,6 @@ def test_its_keys_open_what_a_line_sealed() -> None:
     keys = line.keys([sealed.seq for sealed in listed])
     for batch, sealed, key in zip(batches, listed, keys, strict=True):
         header = read_header(sealed.message, UP_KINDS)
-        assert decode(header.kind, open_up(AesCcm(), header, key, sealed.message)) == batch
+        plaintext = open_up(AesCcm(), header, key, sealed.message)
+        assert header.kind == DEFLATED
+        assert decode_columns(zlib.decompress(plaintext, -zlib.MAX_WBITS)) == batch
