@@ -188,7 +188,7 @@ class Run:
     async def _introduce_people(self, people: int) -> float:
         """By bulk batches of all gateways; how many touchpoints a second that was."""
         lines = self._fleet.gateways
-        held, wall_s = 0, 0.0
+        held, wall_s, busy_s = 0, 0.0, 0.0
         for first in range(0, people, PEOPLE_AT_ONCE):
             at_ms = time.time_ns() // 1_000_000
             load: list[list[Sealed]] = [[] for _ in lines]
@@ -199,7 +199,12 @@ class Run:
                 load[at] += lines[at].seal(batch)
             turn = await self._sent(list(zip(lines, load, strict=True)))
             held, wall_s = held + turn.touchpoints, wall_s + turn.wall_s
-        self._say(f"  known, at {held / wall_s:,.0f} touchpoints/s")
+            busy_s += turn.bridge_cpu_s
+        self._say(
+            f"  known, at {held / wall_s:,.0f} touchpoints/s,"
+            f" {busy_s * 1e6 / held:.2f} us of the bridge's core each;"
+            f" {self._sender.sent_again:,} batches were sent again"
+        )
         return held / wall_s
 
     async def _turns(self, found: Measured, traffic: Traffic, shape: Shape, turns: int) -> None:
