@@ -250,7 +250,7 @@ def _page(rng: random.Random) -> tuple[str, str]:
     return category, f"/{category}/{rng.choice(PAGES[category])}"
 
 
-_FIELDS: dict[str, Callable[[random.Random, str, str], dict[str, object]]] = {
+_FIELDS: dict[str, Callable[[random.Random, Names, str], dict[str, object]]] = {
     "scan": _scan,
     "kiosk.interaction": _kiosk,
     "page.view": _page_view,

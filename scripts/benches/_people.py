@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 
 from edge_sdk.wire.touchpoint import CODES, Touchpoint
-from simulators.mix import Names, NameShopper
+from simulators.mix import Names
 from simulators.store_day import PAGES, PURPOSE
 
 # A dictionary has 255 words: three names each, and what all say.
@@ -57,28 +57,39 @@ def _viewed(person: int, at_ms: int) -> Touchpoint:
     return Touchpoint(_VIEW, at_ms, (cookie(person), f"/{category}/{page}", category, None))
 
 
-def drawn_from(known: int, lot: random.Random) -> NameShopper:
-    """Each shopper of `simulators.mix.bulk` is one of the known people, any of them."""
+class Crowd:
+    """So many people, of whom each shopper is any one, drawn by lot."""
 
-    def names(_came: int, _shopper: int) -> Names:
-        person = lot.randrange(known)
+    def __init__(self, count: int, seed: int, first: int = 0) -> None:
+        self._first = first
+        self._count = count
+        self._lot = random.Random(f"people {seed}")
+
+    def grow(self, count: int) -> None:
+        """So many more."""
+        self._count += count
+
+    def names(self, _came: int, _shopper: int) -> Names:
+        """Name a shopper of `simulators.mix.bulk`."""
+        person = self._drawn()
         return Names(beacon(person), card(person))
 
-    return names
+    def replaced(self, batch: list[Touchpoint]) -> list[Touchpoint]:
+        """The same batch of other people: each of this crowd's is drawn anew."""
+        others: dict[str, int] = {}
 
+        def other(value: object) -> object:
+            if not isinstance(value, str) or not value.startswith(("ble:", "loyalty:")):
+                return value
+            person = others.get(value[-8:])
+            if person is None:
+                person = others[value[-8:]] = self._drawn()
+            return beacon(person) if value.startswith("ble:") else card(person)
 
-def replaced(batch: list[Touchpoint], known: int, lot: random.Random) -> list[Touchpoint]:
-    """The same batch of other people: each of its known ones is drawn anew."""
-    others: dict[str, int] = {}
+        return [
+            Touchpoint(said.code, said.at_ms, tuple(other(value) for value in said.values))
+            for said in batch
+        ]
 
-    def other(value: object) -> object:
-        if not isinstance(value, str) or not value.startswith(("ble:", "loyalty:")):
-            return value
-        scheme, _, digits = value.partition(":")
-        person = others.setdefault(digits[-8:], lot.randrange(known))
-        return beacon(person) if scheme == "ble" else card(person)
-
-    return [
-        Touchpoint(said.code, said.at_ms, tuple(other(value) for value in said.values))
-        for said in batch
-    ]
+    def _drawn(self) -> int:
+        return self._first + self._lot.randrange(self._count)

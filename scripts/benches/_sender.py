@@ -1,8 +1,10 @@
 """Sends what many devices have sealed over one connection, and counts what *our* bridge holds.
 
-Each device has a window of batches on the way, as its courier would have, and takes its turn with
-the others. Only the bridge's acknowledgement, sealed for that device, counts. What stays without
-one is sent again, byte for byte; after a new start of the bridge, at once.
+Each device has a window of batches on the way, as its courier has, and takes its turn with the
+others. All together have one too: a bridge drops what its queue has no room for, to be sent again,
+and what is to be measured here is how fast it takes what it takes. Only the bridge's
+acknowledgement, sealed for that device, counts. What stays without one is sent again, byte for
+byte; after a new start of the bridge, at once.
 """
 
 import asyncio
@@ -13,53 +15,37 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 from benches._line import Line, Sealed
-from edge_sdk.adapters.paho_link import Broker, PahoLink
+from benches._mqtt import Connection
+from benches._stage import BenchFailedError
 from edge_sdk.wire import control, seal
-from edge_sdk.wire.topics import device_of
+from edge_sdk.wire.topics import BULK, LIVE
 
 WINDOW = 64
+ALTOGETHER = 768  # a bridge lets 1,024 of a lane wait
 RETRY_S = 3.0  # a device that heard nothing for so long asks again
 LOOK_S = 0.25
 UP_S = 20.0
 
 
-class BenchFailedError(RuntimeError):
-    """What was to be measured did not happen; the message says what did."""
-
-
 class _Way:
-    """One device's batches: waiting, on the way, and to be sent again."""
+    """One device's batches: waiting, and on the way."""
 
-    __slots__ = ("again", "heard_s", "is_ready", "line", "on_the_way", "silent", "waiting")
+    __slots__ = ("heard_s", "is_ready", "line", "on_the_way", "silent", "topics", "waiting")
 
     def __init__(self, line: Line) -> None:
         self.line = line
+        self.topics = {lane: line.topic(lane) for lane in (LIVE, BULK)}
         self.waiting: deque[tuple[float, Sealed]] = deque()
-        self.again: deque[Sealed] = deque()
         self.on_the_way: dict[int, tuple[float, Sealed]] = {}  # seq -> (when it was ready, it)
         self.heard_s = 0.0
         self.silent = 0  # how often in a row it asked again in vain
         self.is_ready = False
 
-    def next(self, window: int) -> Sealed | None:
-        """What to publish now."""
-        while self.again:
-            sealed = self.again.popleft()
-            if sealed.seq in self.on_the_way:
-                return sealed
-        if not self.waiting or len(self.on_the_way) >= window:
-            return None
-        ready_s, sealed = self.waiting.popleft()
-        if not self.on_the_way:
-            self.heard_s = time.monotonic()
-        self.on_the_way[sealed.seq] = ready_s, sealed
-        return sealed
-
 
 class Sender:
     """`async with Sender(broker, lines) as sender`: `introduce`, then `push` and `drained`.
 
-    It is the link's listener. `on_prompt` gets each prompt as it comes, however often.
+    It is the connection's listener. `on_prompt` gets each prompt as it comes, however often.
     """
 
     def __init__(self, broker: str, lines: Iterable[Line], window: int = WINDOW) -> None:
@@ -68,22 +54,22 @@ class Sender:
         self.batches_held = 0
         self.sent_again = 0
         self.refused: Counter[str] = Counter()
-        self._broker = Broker.parse(broker)
+        self._broker = broker
         self._ways = {line.device: _Way(line) for line in lines}
+        self._downs = {way.line.down: way for way in self._ways.values()}
         self._window = window
-        self._broker_window = 0
-        self._unsettled: set[int] = set()
+        self._out = 0  # on the way, of all devices
         self._ready: deque[_Way] = deque()
+        self._again: deque[tuple[_Way, Sealed]] = deque()
         self._moved = asyncio.Event()
         self._up = asyncio.Event()
         self._closing = contextlib.AsyncExitStack()
-        self._link: PahoLink | None = None
+        self._link: Connection | None = None
 
     async def __aenter__(self) -> Self:
         """Connected, or BenchFailedError."""
         async with contextlib.AsyncExitStack() as stack:
-            downs = [way.line.down for way in self._ways.values()]
-            link = PahoLink(self._broker, f"sender-{time.time_ns():x}", self, downs)
+            link = Connection(self._broker, f"sender-{time.time_ns():x}", self, [*self._downs])
             self._link = await stack.enter_async_context(link)
             try:
                 async with asyncio.timeout(UP_S):
@@ -139,36 +125,24 @@ class Sender:
         heads += [ready_s for way in self._ways.values() for ready_s, _ in way.on_the_way.values()]
         return now_s - min(heads, default=now_s)
 
-    # What the link tells (`paho_link.Listener`)
+    # What the connection tells (`_mqtt.Listener`)
 
-    def link_up(self, window: int) -> None:
+    def link_up(self) -> None:
         """Tell Listener's."""
-        self._broker_window = window
         for way in self._ways.values():
             self._send_again(way)
         self._up.set()
         self._pump()
 
-    def link_down(self, why: str) -> None:
+    def link_down(self) -> None:
         """Tell Listener's."""
-        self._broker_window = 0
-        self._unsettled.clear()
-        self.refused[why] += 1
+        self.refused["connection lost"] += 1
 
-    def settled(self, mid: int, refusal: str | None) -> None:
+    def received(self, topic: str, payload: bytes) -> None:
         """Tell Listener's."""
-        self._unsettled.discard(mid)
-        if refusal is not None:
-            self.refused[refusal] += 1
-        self._pump()
-
-    def received(self, name: str, payload: bytes, mid: int) -> None:
-        """Tell Listener's."""
-        way = self._ways.get(device_of(name) or 0)
+        way = self._downs.get(topic)
         if way is not None:
-            self._hear(way, name, payload)
-        if self._link is not None:
-            self._link.release(mid)
+            self._hear(way, topic, payload)
 
     # Hearing
 
@@ -196,6 +170,7 @@ class Sender:
                 continue
             for seq in [seq for seq in way.on_the_way if first <= seq <= last]:
                 _, sealed = way.on_the_way.pop(seq)
+                self._out -= 1
                 self.batches_held += 1
                 self.touchpoints_held += sealed.touchpoints
         self._moved.set()
@@ -210,29 +185,40 @@ class Sender:
             self._ready.append(way)
 
     def _pump(self) -> None:
-        """Publish in turns, as far as the windows of devices and broker allow."""
-        link = self._link
-        while link is not None and self._ready and len(self._unsettled) < self._broker_window:
+        """Publish in turns, as far as the windows allow."""
+        while (following := self._next()) is not None:
+            way, sealed = following
+            if self._link is None or not self._link.publish(
+                way.topics[sealed.lane], sealed.message
+            ):
+                return  # `link_up` sends again what is on the way
+
+    def _next(self) -> tuple[_Way, Sealed] | None:
+        """What to publish now, and mark it as on the way."""
+        while self._again:
+            way, sealed = self._again.popleft()
+            if sealed.seq in way.on_the_way:
+                return way, sealed
+        while self._ready and self._out < ALTOGETHER:
             way = self._ready.popleft()
-            sealed = way.next(self._window)
-            if sealed is None:
+            if not way.waiting or len(way.on_the_way) >= self._window:
                 way.is_ready = False
                 continue
-            mid = link.publish(way.line.topic(sealed.lane), sealed.message)
-            if mid is None:
-                way.again.appendleft(sealed)  # the link is gone: `link_up` sends it again
-            else:
-                self._unsettled.add(mid)
+            if not way.on_the_way:
+                way.heard_s = time.monotonic()
+            ready_s, sealed = way.waiting.popleft()
+            way.on_the_way[sealed.seq] = ready_s, sealed
+            self._out += 1
             self._ready.append(way)
-            if mid is None:
-                return
+            return way, sealed
+        return None
 
     def _send_again(self, way: _Way, most: int | None = None) -> None:
         again = [sealed for _, sealed in way.on_the_way.values()][:most]
         self.sent_again += len(again)
-        way.again = deque(again)
+        self._again = deque(item for item in self._again if item[0] is not way)
+        self._again.extend((way, sealed) for sealed in again)
         way.heard_s = time.monotonic()
-        self._make_ready(way)
 
     async def _look_after(self) -> None:
         """Ask again where there was silence: by the oldest batch first, then by all."""

@@ -1,24 +1,30 @@
-"""Where a bench plays: a broker and a bridge, each on the cores that it is given, ended for sure."""
+"""Where a bench plays: a broker and a bridge on the cores that they are given, ended for sure."""
 
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from benches._kill_broker import start as start_broker
 from benches._shop import SCRIPTS, free_port
 from simulators import bridge_process
-from simulators.bridge_process import BridgeProcess
+from simulators.bridge_process import BridgeFailedError, BridgeProcess
 
 TENANT = "bench"
 # Reading a long log from its beginning may take longer than a demo would wait.
 LONGEST_START_S = 900.0
 _MB = 1e6
+
+
+class BenchFailedError(RuntimeError):
+    """What was to be measured did not happen; the message says what did."""
 
 
 class Stage:
@@ -51,8 +57,8 @@ class Stage:
             parts.enter_context(pinned(self._other_cores))
             self._folder.mkdir(parents=True, exist_ok=True)
             port = free_port()
-            broker = start_broker(port, self._folder)
-            parts.callback(_end, broker)
+            with _finding_benches():
+                parts.callback(_end, start_broker(port, self._folder))
             self.broker = f"mqtt://127.0.0.1:{port}"
             self.bridge = self.new_bridge(self._program)
             parts.callback(self._end_bridge)
@@ -70,15 +76,36 @@ class Stage:
 
     def start(self) -> float:
         """Start the bridge on its cores; how many seconds it took until it was ready."""
-        os.environ["PYTHONPATH"] = str(SCRIPTS)  # where a launcher finds `benches`
-        bridge_process.READY_S = LONGEST_START_S
         began_s = time.monotonic()
-        with pinned(self.bridge_cores):
+        with pinned(self.bridge_cores), _patient(), _finding_benches():
             self.bridge.start()
         return time.monotonic() - began_s
 
     def _end_bridge(self) -> None:
         self.bridge.stop()
+
+
+def guarded(bench: str, work: Callable[[], int]) -> int:
+    """What `work` returns; 1 where it failed, and says so; 130 where it was interrupted.
+
+    SIGTERM interrupts as Ctrl-C does: whatever was started is ended either way.
+    """
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return work()
+    except (BenchFailedError, BridgeFailedError) as error:
+        print(f"{bench}: failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{bench}: interrupted", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the rest is ending
+    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -105,6 +132,29 @@ def pinned(cores: set[int] | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def _patient() -> Iterator[None]:
+    before, bridge_process.READY_S = bridge_process.READY_S, LONGEST_START_S
+    try:
+        yield
+    finally:
+        bridge_process.READY_S = before
+
+
+@contextlib.contextmanager
+def _finding_benches() -> Iterator[None]:
+    """What is started within can import `benches`, as a launcher does."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(SCRIPTS)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def divided() -> tuple[set[int], set[int]]:

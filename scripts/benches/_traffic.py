@@ -1,13 +1,12 @@
 """The mix of tests/data/mix.json as many gateways send it: batches of one class, sealed ahead."""
 
-import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from benches._line import Line, Sealed
-from benches._people import drawn_from, replaced
+from benches._people import Crowd
 from edge_sdk.wire.touchpoint import PRIORITY, Touchpoint
 from simulators.mix import bulk
 
@@ -20,33 +19,40 @@ Load = list[tuple[Line, list[Sealed]]]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How batches are made: how many touchpoints each, and whether each has people of its own."""
+    """How batches are made.
+
+    size          touchpoints of each
+    other_people  whether each has people of its own
+    ago_ms        how long ago it all happened; 0: it is fresh
+    """
 
     size: int = 100
     other_people: bool = False
+    ago_ms: int = 0
 
 
 class Traffic:
-    """An endless day of the mix among known people, dealt out to gateways stretch by stretch."""
+    """An endless day of the mix among a crowd, dealt out to gateways stretch by stretch."""
 
-    def __init__(self, lines: Sequence[Line], known: int, seed: int) -> None:
+    def __init__(self, lines: Sequence[Line], crowd: Crowd, seed: int) -> None:
         self._lines = lines
-        self._known = known
-        self._lot = random.Random(f"people {seed}")
-        self._stream = bulk(1 << 60, seed, drawn_from(known, self._lot))
+        self._crowd = crowd
+        self._stream = bulk(1 << 60, seed, crowd.names)
         self._filling: dict[tuple[int, int], list[Touchpoint]] = {}  # (device, class) -> batch
 
     def turn(self, count: int, shape: Shape) -> Load:
         """About `count` touchpoints, sealed for all gateways; what fills no batch waits."""
         each = max(1, count // len(self._lines))
-        base_ms = time.time_ns() // 1_000_000
         span_ms = max(1, 1000 * count // HAPPEN_PER_S)
-        load: Load = []
-        for line in self._lines:
-            stretch = list(islice(self._stream, each))
-            batches = self._batches(line, _moved(stretch, base_ms, span_ms), shape)
-            load.append((line, [s for batch in batches for s in line.seal(batch, fresh=True)]))
-        return load
+        return [(line, self.stretch(line, each, span_ms, shape)) for line in self._lines]
+
+    def stretch(self, line: Line, count: int, span_ms: int, shape: Shape) -> list[Sealed]:
+        """What one gateway seals of `count` touchpoints of the next `span_ms`."""
+        base_ms = time.time_ns() // 1_000_000 - shape.ago_ms
+        happened = _moved(list(islice(self._stream, count)), base_ms, span_ms)
+        fresh = not shape.ago_ms
+        batches = self._batches(line, happened, shape)
+        return [sealed for batch in batches for sealed in line.seal(batch, fresh=fresh)]
 
     def _batches(
         self, line: Line, stretch: Iterable[Touchpoint], shape: Shape
@@ -57,7 +63,7 @@ class Traffic:
             filling.append(touchpoint)
             if len(filling) >= shape.size:
                 batch, self._filling[key] = filling[: shape.size], filling[shape.size :]
-                yield replaced(batch, self._known, self._lot) if shape.other_people else batch
+                yield self._crowd.replaced(batch) if shape.other_people else batch
 
 
 def touchpoints_of(load: Load) -> int:

@@ -25,10 +25,10 @@ from benches._latency_floor import DOWN, UP
 from benches._latency_floor import client as floor_client
 from benches._report import add_arguments, publish
 from benches._shop import RULES, SCRIPTS, browsed, free_port
-from edge_sdk import Device, DeviceConfig, enrol, touchpoints
+from benches._touches import SHOPPERS, percentile, show, touch
+from edge_sdk import Device, DeviceConfig, enrol
 from simulators.bridge_process import BridgeProcess
 
-SHOPPERS = 40
 # What travels for one touch: a sealed row batch up, a sealed prompt down.
 UP_BYTES, DOWN_BYTES = 88, 130
 
@@ -91,15 +91,15 @@ async def _turns(
             await stack.enter_async_context(Device(DeviceConfig(home, broker))) for home in homes
         ]
         touched: dict[int, float] = {}
-        showing = asyncio.create_task(_show(devices[1], touched, product))
-        await _touch(devices[0], touched, 50, args.rate)  # warm: epochs open, links up
+        showing = asyncio.create_task(show(devices[1], touched, product))
+        await touch(devices[0], touched, 50, args.rate)  # warm: epochs open, links up
         await asyncio.sleep(2)
         product.clear()
         gc.collect()
         gc.freeze()  # as `cloud-bridge run` does: no collection looks through what stays
         each = max(1, args.touches // args.turns)
         for turn in range(args.turns):
-            await _touch(devices[0], touched, each, args.rate)
+            await touch(devices[0], touched, each, args.rate)
             await asyncio.sleep(0.3)
             floor += await asyncio.to_thread(near.touch, each)
             print(f"turn {turn + 1} of {args.turns}", file=sys.stderr, flush=True)
@@ -108,35 +108,6 @@ async def _turns(
         await asyncio.gather(showing, return_exceptions=True)
     near.close()
     return product, floor
-
-
-async def _touch(gateway: Device, touched: dict[int, float], count: int, rate: float) -> None:
-    """Visits at a steady rate, whether or not the ones before were answered."""
-    pending = set()
-    began = time.perf_counter()
-    for number in range(count):
-        await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
-        touch = len(touched)
-        visit = touchpoints.visit_enter(
-            visit=touch, visitor=f"ble:{touch % SHOPPERS:012x}", zone="coffee"
-        )
-        touched[touch] = time.perf_counter()
-        task = asyncio.create_task(gateway.capture(visit))
-        pending.add(task)
-        task.add_done_callback(pending.discard)
-    await asyncio.gather(*pending)
-
-
-async def _show(kiosk: Device, touched: dict[int, float], took_ms: list[float]) -> None:
-    """Prompts come in the order of the touches that brought them: one bridge, one kiosk."""
-    told: set[asyncio.Task[None]] = set()
-    shown = 0
-    async for prompt in kiosk.prompts:
-        took_ms.append(1000 * (time.perf_counter() - touched[shown]))
-        shown += 1
-        task = asyncio.create_task(prompt.shown())
-        told.add(task)
-        task.add_done_callback(told.discard)
 
 
 class Near:
@@ -182,12 +153,6 @@ class Near:
         self._client.disconnect()
         self._client.loop_stop()
         os.close(self._descriptor)
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Nearest rank."""
-    ranked = sorted(values)
-    return ranked[min(len(ranked) - 1, int(len(ranked) * percent / 100))]
 
 
 def _tell(product: list[float], floor: list[float], args: argparse.Namespace) -> int:
