@@ -59,6 +59,17 @@ def configure(connection: Connection, path: Path, *, shared: bool = False) -> No
         connection.execute("PRAGMA journal_size_limit = 16777216")
 
 
+# What a library that speaks SQLite raises; each is known once it has opened a file.
+_foreign: tuple[type[Exception], ...] = (sqlite3.Error,)
+
+
+def also_translate(errors: type[Exception]) -> None:
+    """From here on these are SQLite's errors too: apsw's, which the core does not import."""
+    global _foreign  # noqa: PLW0603  set once, as an opener is first used
+    if errors not in _foreign:
+        _foreign = (*_foreign, errors)
+
+
 @contextmanager
 def transaction(connection: Connection, path: Path) -> Iterator[None]:
     """All or nothing, durable when the block has ended. Raises StorageError and its children."""
@@ -69,7 +80,7 @@ def transaction(connection: Connection, path: Path) -> Iterator[None]:
             connection.execute("COMMIT")
         except BaseException:
             # A failed COMMIT may have rolled back by itself: then there is nothing to roll back.
-            with suppress(sqlite3.Error):
+            with suppress(*_foreign):
                 connection.execute("ROLLBACK")
             raise
 
@@ -93,8 +104,9 @@ def translated(path: Path) -> Iterator[None]:
     """SQLite's errors as ours: they name the file, the trouble and what to do, never a value."""
     try:
         yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    except _foreign as error:
+        # sqlite3 tells SQLite's result under the one name, apsw under the other.
+        code = getattr(error, "sqlite_errorcode", getattr(error, "result", 0)) & 0xFF
         if code == _FULL:
             raise DiskFullError(f"{path}: the disk is full; make room and go on") from error
         if code in (_CORRUPT, _NOT_A_DATABASE):
