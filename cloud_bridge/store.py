@@ -243,8 +243,9 @@ class Store(Protocol):
     def strangers(self, before_day: int, after: int, most: int) -> tuple[list[int], int]:
         """Handles that lead to nobody and that nothing has touched since that day.
 
-        Looks at `most` rows behind handle `after`. Returns them, and the handle to go on behind;
-        -1: it has reached the end.
+        Only such as were folded up to a log row that is gone (`as_of` is not above `pruned_to`):
+        what has touched them since, memory knows. Looks at `most` rows behind handle `after`.
+        Returns them, and the handle to go on behind; -1: it has reached the end.
         """
         ...
 
