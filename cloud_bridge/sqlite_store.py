@@ -68,6 +68,7 @@ class SqliteStore:
         self._lock: IO[bytes] | None = None
         self._term = 0
         self._commits = 0  # since the last checkpoint
+        self._leaves_traces = True  # in the log beside the file, maybe, of what was erased
 
     def open(self, tenant: str) -> None:
         """Own the file, and create it if need be.
@@ -118,7 +119,9 @@ class SqliteStore:
 
     def tidy(self) -> None:
         """See Store."""
-        if self._commits >= CHECKPOINT_EVERY:
+        if self._leaves_traces:
+            self._wipe()
+        elif self._commits >= CHECKPOINT_EVERY:
             self._commits = 0
             checkpoint(self._connection(), self.path)
 
@@ -173,6 +176,7 @@ class SqliteStore:
         if writes.erased:
             erased = [(handle,) for handle in writes.erased]
             database.executemany("INSERT OR IGNORE INTO erased VALUES (?)", erased)
+            database.execute("DELETE FROM set_aside")  # whom they name, nobody can read
             for name in ("scrubbed_to", "scrub_end"):
                 database.execute("DELETE FROM meta WHERE name = ?", (name,))
 
@@ -310,7 +314,14 @@ class SqliteStore:
                 database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", done)
             else:
                 database.execute("DELETE FROM erased")
+        if not rows:
+            self._leaves_traces = True
+            self._wipe()
         return len(rows)
+
+    def _wipe(self) -> None:
+        """Empty the log beside the file. Whoever reads just now keeps it: then the next time."""
+        self._leaves_traces = not checkpoint(self._connection(), self.path, emptied=True)
 
     # The connection
 

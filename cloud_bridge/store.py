@@ -137,8 +137,8 @@ class Marks:
 class Writes:
     """What one transaction does.
 
-    `watermark` only ever rises. `erased` destroys handles that the log may still hold, `forgotten`
-    such as it does not hold.
+    `watermark` only ever rises. `erased` destroys handles that the log may still hold, and all that
+    was set aside, which may name anybody; `forgotten` destroys such as the log does not hold.
     """
 
     log: list[LogRow] = field(default_factory=list)
@@ -253,7 +253,8 @@ class Store(Protocol):
         """Put what erased handles left in the log out of it: at most `most` rows; 0: all is done.
 
         `rewritten(kind, body, erased)` gives a row's new body, or None where it holds none of
-        these.
+        these. Once 0 is returned and the store has been tidied, nothing of who was erased is left
+        in its files.
         """
         ...
 

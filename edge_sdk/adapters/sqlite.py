@@ -24,6 +24,9 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
+# How long a write waits for another process's.
+BUSY_MS = 500
+
 # How a file becomes a connection. A campaign passes one that records every write and sync.
 OpenConnection = Callable[[Path], Connection]
 
@@ -46,7 +49,7 @@ def configure(connection: Connection, path: Path, *, shared: bool = False) -> No
     Raises StorageError.
     """
     with translated(path):
-        connection.execute("PRAGMA busy_timeout = 500")
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         # Of a new file only. A commit writes whole pages: small ones, as most rows are small.
         connection.execute("PRAGMA page_size = 1024")
         if not shared:
@@ -89,11 +92,20 @@ def transaction(connection: Connection, path: Path) -> Iterator[None]:
 CHECKPOINT_EVERY = 200
 
 
-def checkpoint(connection: Connection, path: Path) -> None:
-    """Copy the log into the file, so that no commit has to. Raises StorageError."""
+def checkpoint(connection: Connection, path: Path, *, emptied: bool = False) -> bool:
+    """Copy the log into the file, so that no commit has to. Raises StorageError.
+
+    Also empty it, where that is wanted; False: somebody is reading, so not all could be done.
+    Waits for nobody.
+    """
+    mode = "TRUNCATE" if emptied else "PASSIVE"
     with translated(path):
-        for _ in connection.execute("PRAGMA wal_checkpoint(PASSIVE)"):
+        for _ in connection.execute("PRAGMA busy_timeout = 0"):
             pass
+        [(busy, _, _)] = connection.execute(f"PRAGMA wal_checkpoint({mode})")
+        for _ in connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}"):
+            pass
+    return not busy
 
 
 _FULL, _BUSY, _LOCKED, _CORRUPT, _NOT_A_DATABASE = 13, 5, 6, 11, 26
