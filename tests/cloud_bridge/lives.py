@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cloud_bridge.intake import Intake
 from cloud_bridge.people import digest
@@ -150,13 +150,23 @@ class Life:
         self._rules = [rule] if rule else []
         self.start()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.end()
+
     def start(self, *, rebuild: bool = False) -> None:
         self.store = SqliteStore(self.home, open_quickly)
         self.store.open(TENANT)
         self.intake = Intake(
             TENANT, SUITE, self._rules, bytes(16), self.store, most_people=self.most_people
         )
-        self.intake.restore(StoppedClock(), rebuild)
+        try:
+            self.intake.restore(StoppedClock(), rebuild)
+        except BaseException:
+            self.end()
+            raise
 
     def end(self) -> None:
         """As a process ends that is killed: what is in memory is gone."""
