@@ -31,7 +31,8 @@ class BridgeUnderCrash:
 
     name = "bridge"
 
-    def __init__(self) -> None:
+    def __init__(self, starts: int = STARTS) -> None:
+        self._starts = starts
         self._sent: list[Arrival] = []
         self._names: list[Message] = []
 
@@ -40,7 +41,7 @@ class BridgeUnderCrash:
 
     def run(self, history: History, opener: OpenConnection, _slots: OpenSlots, seed: int) -> None:
         workload = _Workload(history, opener, seed, self._sent)
-        for start in range(STARTS):
+        for start in range(self._starts):
             history.disk.kills = start % 2 == 1
             workload.live(start)
 
