@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from benches._chain import Chain
+from cloud_bridge.turn import Arrival
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.batching import encode
 from edge_sdk.epoch import Epoch
@@ -13,7 +14,6 @@ from edge_sdk.wire.seal import HELLO, NOTICE, UP_KINDS, read_header
 from edge_sdk.wire.topics import BULK, LIVE, topic
 from edge_sdk.wire.touchpoint import Touchpoint, make
 from simulators.mix import bulk
-from cloud_bridge.turn import Arrival
 
 TENANT = "acme"
 PERSONS = tuple(f"login:{name}" for name in ("ann", "bob", "cat", "dan", "eve", "fay"))

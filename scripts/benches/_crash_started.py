@@ -204,7 +204,6 @@ def _hash_of(people: People, rows: Iterable[SubjectRow]) -> str:
     told = {handle: subject for handle, subject in known.items() if subject != blank}
     listed: list[object] = [sorted(people.outcomes.items())]
     for handle, subject in sorted(told.items()):
-        links = ()
         if subject is not None:
             gone = [person for person in subject.links[1::2] if person not in told]
             links = _plain(without(subject.links, gone))

@@ -11,10 +11,10 @@ from cloud_bridge.housekeeping import DAY_MS, Housekeeping, without
 from cloud_bridge.people import NOBODY, Offered, profile_in, unpack_offered
 from cloud_bridge.schemes import PERSON, kind_of_handle
 from cloud_bridge.store import BATCH, DECISION, GAPS, Writes
-from cloud_bridge.turn import Turn
+from cloud_bridge.turn import Arrival, Turn
 from edge_sdk.wire.touchpoint import Touchpoint, make
-from tests.cloud_bridge.lives import Life, Step, history, open_quickly
 from tests.cloud_bridge.little_device import START_MS
+from tests.cloud_bridge.lives import Life, history, open_quickly
 
 KEEP_DAYS = 10
 ANN, BOB = "login:ann-4711", "loyalty:bob-4712"
@@ -340,12 +340,10 @@ def _everybody(life: Life) -> str:
 
 def test_what_was_taken_in_and_not_committed_yet_can_be_erased(tmp_path: Path) -> None:
     with Life(tmp_path) as life:
-        turn = life.take(history(3)[0])
-        life.store.commit(turn.writes)
-        (step,) = [Step(START_MS, history(3)[1].came)]
+        life.live(history(3)[0])
         turn = Turn()
-        for came in step.came:
-            if hasattr(came, "topic"):
+        for came in history(3)[1].came:
+            if isinstance(came, Arrival):
                 life.intake.message(turn, came, 0.0)
             else:
                 life.intake.bodies(turn, [came])

@@ -1,5 +1,6 @@
-"""What a device of ours never does, and one that is broken or stolen may: it costs others nothing."""
+"""What no device of ours does, and a broken or stolen one may: it costs the others nothing."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,34 @@ def test_a_hello_that_says_the_same_again_writes_only_what_is_new(
         monkeypatch.undo()
     with Rig(tmp_path) as again:
         assert len(list(again.store.epochs())) == 501
+
+
+def test_a_tenant_that_floods_does_not_silence_another(tmp_path: Path) -> None:
+    """One process, one turnstile: the flood ends only when the other has been answered."""
+    with Rig(tmp_path / "flood") as flood, Rig(tmp_path / "other") as other:
+        other.ingest._turnstile = flood.ingest._turnstile
+        loud, quiet = flood.enrol(), other.enrol()
+        flood.send(loud, loud.start())
+        other.send(quiet, quiet.start())
+        sent = [loud.rows(SIGHT) for _ in range(DEVICE_SHARE)]
+        answered = threading.Event()
+
+        def shout() -> None:
+            number = 0
+            while not answered.is_set():
+                number += 1
+                message = sent[number % len(sent)]
+                arrival = Arrival(loud.topic(BULK), message, flood.clock.ms, (BULK, 2, number))
+                if not flood.ingest.offer(arrival):
+                    answered.wait(0.001)
+
+        shouting = threading.Thread(target=shout)
+        shouting.start()
+        try:
+            for number in range(1, 31):
+                heard = other.send(quiet, quiet.rows(SIGHT), lane=(LIVE, BULK)[number % 2])
+                assert ("ack", [(0, number, number)]) in heard
+        finally:
+            answered.set()
+            shouting.join()
+        assert flood.intake.counted["batches"] > 0

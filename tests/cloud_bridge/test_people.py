@@ -19,8 +19,8 @@ from cloud_bridge.people import (
 )
 from cloud_bridge.store import SubjectRow, Writes
 from edge_sdk.wire.touchpoint import Touchpoint, make
-from tests.cloud_bridge.lives import Life
 from tests.cloud_bridge.little_device import START_MS
+from tests.cloud_bridge.lives import Life
 from tests.wire.strategies import BATCHES
 
 ANN, BOB = "loyalty:ann", "login:bob"
@@ -224,7 +224,9 @@ def test_damaged_records_are_counted_and_empty(tmp_path: Path) -> None:
         assert life.intake.people.outcomes == {"shown": 1}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(BATCHES, min_size=1, max_size=4), st.integers(0, 3))
 def test_any_touchpoints_come_to_the_same_again(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Touchpoint]], written: int

@@ -131,8 +131,7 @@ def test_whoever_is_urgent_is_first_and_the_rest_in_their_order() -> None:
     done: list[str] = []
     assert turnstile.try_enter()
     threads = []
-    waiting = 0
-    for name in ("slow 1", "urgent 1", "slow 2", "urgent 2"):
+    for at, name in enumerate(("slow 1", "urgent 1", "slow 2", "urgent 2"), 1):
 
         def work(name: str = name) -> None:
             with turnstile.turn(name.startswith("urgent")):
@@ -140,8 +139,7 @@ def test_whoever_is_urgent_is_first_and_the_rest_in_their_order() -> None:
 
         threads.append(threading.Thread(target=work))
         threads[-1].start()
-        waiting += 1
-        while len(turnstile._urgent) + len(turnstile._others) < waiting:
+        while len(turnstile._urgent) + len(turnstile._others) < at:
             pass
     assert not turnstile.try_enter()
     turnstile.leave()

@@ -12,8 +12,8 @@ from cloud_bridge.people import Profile, profile_in
 from cloud_bridge.store import BATCH, DECISION, GAPS, SNAPSHOT_VERSION, LogRow, Marks, Writes
 from edge_sdk.adapters.sqlite import open_connection
 from edge_sdk.wire.touchpoint import Touchpoint, make
-from tests.cloud_bridge.lives import Life
 from tests.cloud_bridge.little_device import START_MS
+from tests.cloud_bridge.lives import Life
 
 
 @pytest.fixture

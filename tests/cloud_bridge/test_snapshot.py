@@ -24,9 +24,7 @@ def test_a_hard_life_comes_to_what_a_quiet_one_does(tmp_path: Path, prunes: bool
         _compare(tmp_path, seed, prunes)
 
 
-def test_also_where_little_is_kept_of_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_also_where_little_is_kept_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Links, interests and purposes that fall off the end."""
     monkeypatch.setattr(identity, "MAX_LINKS", 2)
     monkeypatch.setattr(people, "MAX_INTERESTS", 1)

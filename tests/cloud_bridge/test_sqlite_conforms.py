@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ class SqliteHarness:
     owners: list[SqliteStore] = field(default_factory=list)
     connections: dict[int, Connection] = field(default_factory=dict)
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return SqliteHarness, (self.home, self.library)
 
     def open(self, tenant: str = TENANT) -> SqliteStore:

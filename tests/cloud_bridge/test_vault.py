@@ -1,4 +1,4 @@
-"""The vault: handles for identifiers, keys that can be destroyed, and what the disk may do meanwhile."""
+"""The vault: handles for identifiers, keys that can be destroyed, a disk that fails meanwhile."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
