@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from cloud_bridge.schemes import is_identifier
+from cloud_bridge.schemes import LAST_NOBODY, is_identifier, nobody_like
 from edge_sdk.wire.touchpoint import DATA, DBM, FIELDS, ID, TEXT, Touchpoint
 
 OPAQUE = "opaque"
@@ -152,19 +152,19 @@ class Batch:
 
     def without(self, dead: Collection[int]) -> None:
         """Whom these handles meant is nobody any more."""
-        self.handles = [None if handle in dead else handle for handle in self.handles]
+        self.handles = [_living(handle, dead) for handle in self.handles]
         for code, columns in self.groups.items():
             for at in _IDS.get(code, ()):
                 column = columns[at]
                 if type(column) is list:
-                    columns[at] = [None if value in dead else value for value in column]
-                elif type(column) is int and column in dead:
-                    columns[at] = None
+                    columns[at] = [_living(value, dead) for value in column]
+                elif type(column) is int:
+                    columns[at] = _living(column, dead)
             if code not in KINDS:
                 columns[:] = [_forgotten(column, dead) for column in columns]
 
     def known(self) -> set[int]:
-        """All handles that stand in it."""
+        """All handles that stand in it, but nobody's."""
         found: set[Any] = set()
         for code, columns in self.groups.items():
             for at in _IDS.get(code, ()):
@@ -176,7 +176,7 @@ class Batch:
                 else:
                     found.add(column)
         found.discard(None)
-        return found
+        return {handle for handle in found if handle > LAST_NOBODY}
 
     # To and from the log
 
@@ -244,14 +244,14 @@ class Batch:
                     last = dict(zip(column, at_ms, strict=True))
                     for index, ms in last.items():
                         handle = self.handles[index]
-                        if handle is not None:
+                        if handle is not None and handle > LAST_NOBODY:
                             yield handle, ms, column.count(index)
                 elif type(column) is list:
                     often = Counter(column)
                     for handle, ms in dict(zip(column, at_ms, strict=True)).items():
-                        if handle is not None:
+                        if handle is not None and handle > LAST_NOBODY:
                             yield handle, ms, often[handle]
-                elif column is not None:
+                elif column is not None and column > LAST_NOBODY:
                     yield column, at_ms[-1], len(at_ms)
 
     def told(self, wanted: Collection[int]) -> list[Told]:
@@ -352,6 +352,10 @@ def _wrapped(column: Any, count: int, handles: Mapping[str, int]) -> Any:
     if is_identifier(column):
         return [[handles[column]]] * count
     return column
+
+
+def _living(handle: int | None, dead: Collection[int]) -> int | None:
+    return nobody_like(handle) if handle is not None and handle in dead else handle
 
 
 def _forgotten(column: Any, dead: Collection[int]) -> Any:

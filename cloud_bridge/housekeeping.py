@@ -4,6 +4,8 @@ A little at a time, between turns: it never waits for an end, and a crash in the
 work that the next start finds again.
 """
 
+import logging
+
 import msgspec
 
 from cloud_bridge.batch import Batch
@@ -11,6 +13,8 @@ from cloud_bridge.clock import Clock
 from cloud_bridge.people import NOBODY, People, unpack_offered
 from cloud_bridge.store import BATCH, DECISION, Store, Writes
 from cloud_bridge.vault import Vault
+
+log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
 # Rows in one step: some milliseconds.
@@ -71,7 +75,18 @@ class Housekeeping:
 
 
 def without(kind: int, body: bytes, erased: set[int]) -> bytes | None:
-    """The body of a log row in which these handles mean nobody; None: it has none of them."""
+    """The body of a log row in which these handles mean nobody; None: it has none of them.
+
+    A body that cannot be read stays: whom it may mean, no key of the vault tells any more.
+    """
+    try:
+        return _without(kind, body, erased)
+    except (msgspec.DecodeError, ValueError, LookupError) as error:
+        log.error("a row of the log cannot be read and stays: %s", type(error).__name__)
+        return None
+
+
+def _without(kind: int, body: bytes, erased: set[int]) -> bytes | None:
     if kind == DECISION:
         offered = unpack_offered(body)
         if offered.visitor not in erased:

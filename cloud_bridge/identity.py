@@ -2,11 +2,13 @@
 
 Pure. A link holds from its time on, until the next person logs in on the same thing; the first one
 also claims what was done before it. Links are flat: ms, person, ms, person ... in order of time.
+Whoever was erased is nobody in them (`schemes.nobody_like`), and keeps the place.
 """
 
+from collections.abc import Collection
 from typing import Final
 
-from cloud_bridge.schemes import OWN, PERSON, kind_of_handle
+from cloud_bridge.schemes import OWN, PERSON, kind_of_handle, nobody_like
 
 Links = tuple[int, ...]
 
@@ -39,3 +41,10 @@ def holder(links: Links, at_ms: int) -> int:
         return links[1]
     at = next((at for at in range(2, len(links), 2) if links[at] > at_ms), len(links))
     return links[at - 1]
+
+
+def without(links: Links, dead: Collection[int]) -> Links:
+    """The same, where these persons are nobody: what was theirs becomes no one else's."""
+    return tuple(
+        nobody_like(value) if at % 2 and value in dead else value for at, value in enumerate(links)
+    )

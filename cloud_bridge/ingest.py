@@ -298,7 +298,9 @@ class Ingest:
         if not arrivals:
             behind = BEHIND_A_TURN if bodies else BEHIND_ALONE
         else:
-            behind = 0 if urgent else BEHIND_A_TURN
+            # What is urgent waits for nobody, unless it never ends.
+            spared = urgent and not self.intake.snapshot.is_overdue
+            behind = 0 if spared else BEHIND_A_TURN
         with self._turnstile.turn(urgent):
             turn, tokens, answers = self._taken_in(arrivals, bodies, behind)
         if turn.writes and not self._commit(turn):

@@ -9,20 +9,21 @@ been written behind (cloud_bridge/snapshot.py).
 A record on disk is ahead of the log's watermark by what was folded into it since; such rows are
 passed over when the log is folded again. That is exact, because every fold of a row changes records
 independently of each other, but for one: a link decides whose the touches of a thing are. So a
-link's commit also writes the thing and everybody whom it has belonged to (`bound`).
+link's commit also writes the thing and everybody whom it has belonged to (`bound`). And so a person
+to whom a link leads and of whom there is no record was erased.
 """
 
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from cloud_bridge.batch import Batch
-from cloud_bridge.identity import Links, holder, linked
-from cloud_bridge.schemes import OWN, PERSON, kind_of_handle
+from cloud_bridge.identity import Links, holder, linked, without
+from cloud_bridge.schemes import LAST_NOBODY, OWN, PERSON, kind_of_handle, nobody_like
 from cloud_bridge.store import SubjectRow
 from edge_sdk.wire.touchpoint import CODES, OUTCOMES
 
@@ -150,6 +151,8 @@ class People:
         self._young: dict[int, Subject] = {}
         self._old: dict[int, Subject] = {}
         self._ahead: dict[int, int] = {}
+        self._restoring = True
+        self._erased: set[int] = set()  # persons, since the start
         self._row = 0
         self._day = 0
         self._site = ""
@@ -161,20 +164,26 @@ class People:
 
     # Memory and disk
 
-    def prefetch(self, handles: Iterable[int], known_below: int = _NO_LIMIT) -> None:
+    def prefetch(self, handles: Collection[int], known_below: int = _NO_LIMIT) -> None:
         """Have these in memory, and those they lead to. Raises StorageError.
 
         Of handles from `known_below` on there can be no record: they are new.
         """
         if len(self._young) > self._half:
             self._evict()
-        people = self._fetch(handles, known_below)
+        people, _ = self._fetch(handles, known_below)
         if people:
-            self._fetch(people, known_below)
+            _, gone = self._fetch(people, known_below)
+            if gone:
+                self._unlink(handles, gone)
+                for person in gone:
+                    del self._young[person]
 
-    def _fetch(self, handles: Iterable[int], known_below: int) -> set[int]:
+    def _fetch(self, handles: Iterable[int], known_below: int) -> tuple[set[int], list[int]]:
+        """Have these in memory; whom they lead to, and of which of them there was no record."""
         young, old = self._young, self._old
         missing: list[int] = []
+        blank: list[int] = []
         people: set[int] = set()
         for handle in handles:
             subject = young.get(handle)
@@ -192,20 +201,34 @@ class People:
         if missing:
             rows = {row.handle: row for row in self._rows.subjects(missing)}
             for handle in missing:
-                subject = young[handle] = self._unpacked(handle, rows.get(handle))
+                row = rows.get(handle)
+                if row is None or handle in self._erased:
+                    young[handle] = Subject()
+                    blank.append(handle)
+                    continue
+                subject = young[handle] = self._unpacked(handle, row)
                 people.update(subject.links[1::2])
-        return people
+        people = {person for person in people if person > LAST_NOBODY}
+        return people, blank
 
-    def _unpacked(self, handle: int, row: SubjectRow | None) -> Subject:
-        if row is None:
-            return Subject()
+    def _unlink(self, things: Iterable[int], dead: Collection[int]) -> None:
+        for handle in things:
+            subject = self._young.get(handle) or self._old[handle]
+            if not subject.links:
+                continue
+            links = without(subject.links, dead)
+            if links != subject.links:
+                subject.links = links
+                self.dirty.add(handle)
+
+    def _unpacked(self, handle: int, row: SubjectRow) -> Subject:
         body = _checked(row.body)
         if body is None:
             self.damaged.append(handle)
             return Subject()
         subject = _subject(body)
         subject.site = self._sites.setdefault(subject.site, subject.site)
-        if row.as_of >= self._row:
+        if self._restoring and row.as_of >= self._row:
             self._ahead[handle] = row.as_of
         return subject
 
@@ -222,7 +245,8 @@ class People:
             if subject is None:
                 continue
             self.dirty.discard(handle)
-            stranger = not subject.links and kind_of_handle(handle) != PERSON
+            leads = any(person > LAST_NOBODY for person in subject.links[1::2])
+            stranger = not leads and kind_of_handle(handle) != PERSON
             yield SubjectRow(handle, as_of, subject.day, stranger, _sealed(_pack(subject)))
 
     def packed_totals(self, as_of: int) -> SubjectRow:
@@ -242,17 +266,21 @@ class People:
         return 0
 
     def touched_since(self, handle: int, day: int) -> bool:
-        """Whether memory knows of a touch on that day or later that the disk may not."""
+        """Whether memory knows of a touch on that day or later, or of one that the disk lacks."""
         subject = self._young.get(handle) or self._old.get(handle)
-        return subject is not None and subject.day >= day
+        return subject is not None and (subject.day >= day or handle in self.dirty)
 
     def residents(self) -> Iterator[tuple[int, Subject]]:
         """All records in memory."""
         yield from self._old.items()
         yield from self._young.items()
 
-    def forget(self, handles: Iterable[int]) -> None:
-        """Of handles that are destroyed nothing is known."""
+    def forget(self, handles: Collection[int]) -> None:
+        """Of handles that are destroyed nothing is known, and nothing leads to them any more."""
+        persons = {handle for handle in handles if kind_of_handle(handle) == PERSON}
+        if persons:
+            self._erased |= persons
+            self._unlink([handle for handle, _ in self.residents()], persons)
         for handle in handles:
             self._young.pop(handle, None)
             self._old.pop(handle, None)
@@ -261,6 +289,7 @@ class People:
     def restored(self) -> None:
         """The log has been folded: every record is up to date."""
         self._ahead = {}
+        self._restoring = False
 
     # Folds. Each changes only prefetched records.
 
@@ -275,8 +304,8 @@ class People:
         touch = self._touch
         for handle, at_ms, often in batch.touches():
             links = touch(handle, at_ms, often)
-            if links:
-                touch(holder(links, at_ms), at_ms, often)
+            if links and (person := holder(links, at_ms)) > LAST_NOBODY:
+                touch(person, at_ms, often)
         if not _FOLDS.keys().isdisjoint(batch.groups):
             for _, code, at_ms, values in batch.told(_FOLDS.keys()):
                 _FOLDS[code](self, values, at_ms)
@@ -320,7 +349,7 @@ class People:
 
     def _identify(self, values: tuple[Any, ...], at_ms: int) -> None:
         seen, known_as, _ = values
-        thing = self._young.get(seen) if seen is not None else None
+        thing = self._young.get(seen) if seen is not None else None  # nobody's: none
         links = thing.links if thing is not None else ()
         verdict, links = linked(seen, known_as, links, at_ms)
         self.counted[f"identify.{verdict}"] += 1
@@ -328,7 +357,7 @@ class People:
             return
         if self._ahead.get(seen, 0) >= self._row:
             return  # and so is everybody whom it has belonged to
-        bound = {seen, *thing.links[1::2], *links[1::2]}
+        bound = {seen, *thing.links[1::2], *links[1::2]} - {nobody_like(PERSON)}
         if verdict == "claimed" and thing.profile:
             claimed = _profile(thing.profile)
             thing.profile = b""
@@ -348,7 +377,7 @@ class People:
 
         None where it can never lead to a person.
         """
-        if handle is None:
+        if handle is None or handle <= LAST_NOBODY:
             return None
         kind = kind_of_handle(handle)
         if kind == PERSON:
@@ -356,7 +385,10 @@ class People:
         if kind != OWN:
             return None
         links = self._young[handle].links
-        return holder(links, at_ms) if links else handle
+        if not links:
+            return handle
+        person = holder(links, at_ms)
+        return person if person > LAST_NOBODY else None
 
     def profile_of(self, subject: int) -> Profile | None:
         """What a subject said and did; None: nothing."""

@@ -152,8 +152,10 @@ class Receiver:
             closed += [(number, low, high, high - low + 1, CLOSED) for low, high in missing]
             if last is None:
                 del self.holdings[number]
-            else:
+            elif last < self.holdings[number].last:
                 self.holdings[number].end_at(last)
+            else:
+                continue  # it is stored like this
             self.touched.add(number)
         epoch, chain_key = opened.header.epoch, self.chain_key
         for number in range(self.next_epoch, epoch):

@@ -17,6 +17,9 @@ _KINDS: Final = {
 # A handle's lowest bits hold its kind, so that a log without identifiers still tells.
 KIND_BITS: Final = 2
 _MASK: Final = (1 << KIND_BITS) - 1
+# No identifier has a handle up to this. They stand, one of each kind, where an erased handle stood:
+# nobody, but of a kind, so that what others were and did stays as it was.
+LAST_NOBODY: Final = _MASK
 
 
 def kind_of(identifier: str) -> int:
@@ -26,6 +29,11 @@ def kind_of(identifier: str) -> int:
 
 def kind_of_handle(handle: int) -> int:
     """What `kind_of` told of the identifier when it got its handle."""
+    return handle & _MASK
+
+
+def nobody_like(handle: int) -> int:
+    """What stands in the place of a handle that was erased."""
     return handle & _MASK
 
 

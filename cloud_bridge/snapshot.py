@@ -31,6 +31,11 @@ class Snapshot:
         """Whether a round is not finished."""
         return self._upto > 0
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether so much waits to be written that even what is urgent has to carry some."""
+        return self.tail >= 2 * EVERY_TOUCHPOINTS or len(self._people.dirty) >= 2 * EVERY_DIRTY
+
     def grown(self, touchpoints: int) -> None:
         """The log has grown."""
         self.tail += touchpoints

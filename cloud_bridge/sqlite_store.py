@@ -68,6 +68,7 @@ class SqliteStore:
         self._lock: IO[bytes] | None = None
         self._term = 0
         self._commits = 0  # since the last checkpoint
+        self._leaves_traces = True  # in the log beside the file, maybe, of what was erased
 
     def open(self, tenant: str) -> None:
         """Own the file, and create it if need be.
@@ -94,7 +95,8 @@ class SqliteStore:
             for item in firsts.items():
                 database.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", item)
             database.execute("UPDATE meta SET value = value + 1 WHERE name = 'term'")
-        self._term = self._meta()["term"]
+            # Read before anybody else can raise it again: no term has two owners.
+            [(self._term,)] = database.execute("SELECT value FROM meta WHERE name = 'term'")
 
     def _check(self, tenant: str) -> None:
         meta = self._meta()
@@ -117,7 +119,9 @@ class SqliteStore:
 
     def tidy(self) -> None:
         """See Store."""
-        if self._commits >= CHECKPOINT_EVERY:
+        if self._leaves_traces:
+            self._wipe()
+        elif self._commits >= CHECKPOINT_EVERY:
             self._commits = 0
             checkpoint(self._connection(), self.path)
 
@@ -172,6 +176,7 @@ class SqliteStore:
         if writes.erased:
             erased = [(handle,) for handle in writes.erased]
             database.executemany("INSERT OR IGNORE INTO erased VALUES (?)", erased)
+            database.execute("DELETE FROM set_aside")  # whom they name, nobody can read
             for name in ("scrubbed_to", "scrub_end"):
                 database.execute("DELETE FROM meta WHERE name = ?", (name,))
 
@@ -245,9 +250,11 @@ class SqliteStore:
         """See Store."""
         with self._owned() as database:
             database.execute("DELETE FROM subjects")
-            _mark(database, "watermark", 0)
-            _mark(database, "watermark", self._meta()["pruned_to"])
-            _mark(database, "snapshot", 0)
+            database.execute("UPDATE meta SET value = 0 WHERE name = 'snapshot'")
+            database.execute(
+                "UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'pruned_to')"
+                " WHERE name = 'watermark'"
+            )
 
     # Keeping it small
 
@@ -275,13 +282,14 @@ class SqliteStore:
 
     def strangers(self, before_day: int, after: int, most: int) -> tuple[list[int], int]:
         """See Store."""
+        pruned_to = self._meta()["pruned_to"]
         sql = (
-            "SELECT handle, day, is_stranger FROM subjects"
+            "SELECT handle, is_stranger AND day < ? AND as_of <= ? FROM subjects"
             " WHERE handle > max(?, 0) ORDER BY handle LIMIT ?"
         )
         with translated(self.path):
-            rows = list(self._connection().execute(sql, (after, most)))
-        found = [handle for handle, day, stranger in rows if stranger and day < before_day]
+            rows = list(self._connection().execute(sql, (before_day, pruned_to, after, most)))
+        found = [handle for handle, is_old in rows if is_old]
         return found, rows[-1][0] if len(rows) == most else -1
 
     def scrub(self, most: int, rewritten: Rewrite) -> int:
@@ -306,7 +314,14 @@ class SqliteStore:
                 database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", done)
             else:
                 database.execute("DELETE FROM erased")
+        if not rows:
+            self._leaves_traces = True
+            self._wipe()
         return len(rows)
+
+    def _wipe(self) -> None:
+        """Empty the log beside the file. Whoever reads just now keeps it: then the next time."""
+        self._leaves_traces = not checkpoint(self._connection(), self.path, emptied=True)
 
     # The connection
 
@@ -364,6 +379,5 @@ class SqliteStore:
 
 
 def _mark(database: Connection, name: str, value: int) -> None:
-    """Marks rise; only dropping what was derived sets them back to 0."""
-    sql = "UPDATE meta SET value = ? WHERE name = ? AND (value < ? OR ? = 0)"
-    database.execute(sql, (value, name, value, value))
+    """Marks rise; only dropping what was derived sets them back."""
+    database.execute("UPDATE meta SET value = max(value, ?) WHERE name = ?", (value, name))

@@ -137,8 +137,8 @@ class Marks:
 class Writes:
     """What one transaction does.
 
-    `watermark` only ever rises. `erased` destroys handles that the log may still hold, `forgotten`
-    such as it does not hold.
+    `watermark` only ever rises. `erased` destroys handles that the log may still hold, and all that
+    was set aside, which may name anybody; `forgotten` destroys such as the log does not hold.
     """
 
     log: list[LogRow] = field(default_factory=list)
@@ -243,8 +243,9 @@ class Store(Protocol):
     def strangers(self, before_day: int, after: int, most: int) -> tuple[list[int], int]:
         """Handles that lead to nobody and that nothing has touched since that day.
 
-        Looks at `most` rows behind handle `after`. Returns them, and the handle to go on behind;
-        -1: it has reached the end.
+        Only such as were folded up to a log row that is gone (`as_of` is not above `pruned_to`):
+        what has touched them since, memory knows. Looks at `most` rows behind handle `after`.
+        Returns them, and the handle to go on behind; -1: it has reached the end.
         """
         ...
 
@@ -252,7 +253,8 @@ class Store(Protocol):
         """Put what erased handles left in the log out of it: at most `most` rows; 0: all is done.
 
         `rewritten(kind, body, erased)` gives a row's new body, or None where it holds none of
-        these.
+        these. Once 0 is returned and the store has been tidied, nothing of who was erased is left
+        in its files.
         """
         ...
 

@@ -86,9 +86,12 @@ class Vault:
             self._look_up(missing, found)
         return found
 
-    def known(self, identifiers: Iterable[str]) -> list[int]:
-        """The committed handles of such as have one. Raises StorageError."""
-        return list(self._rows.handles([self._digest(i) for i in identifiers]).values())
+    def known(self, identifiers: Sequence[str]) -> list[int]:
+        """The handles of such as have one, be it not committed yet. Raises StorageError."""
+        found = set(self._rows.handles([self._digest(i) for i in identifiers]).values())
+        for remembered in (self._recent, self._older):
+            found.update(remembered[i] for i in identifiers if i in remembered)
+        return sorted(found)
 
     def made(self) -> list[VaultRow]:
         """The rows of handles that were made since the last call."""
@@ -117,8 +120,10 @@ class Vault:
         return self._suite.open(row.key, _nonce(log_id, place), _HEADER, sealed)
 
     def forget(self, handles: Iterable[int]) -> None:
-        """Remember none of these: their rows are about to be destroyed."""
+        """Remember none of these: their rows are about to be destroyed, or are never written."""
         gone = set(handles)
+        for handle in gone:
+            self._uncommitted.pop(handle, None)
         for remembered in (self._recent, self._older):
             for identifier in [i for i, handle in remembered.items() if handle in gone]:
                 del remembered[identifier]

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Self
 
 import apsw
 
+from edge_sdk.adapters.sqlite import also_translate
 from edge_sdk.key_slots import LocalFile, SlotFile
 
 if TYPE_CHECKING:
@@ -117,9 +118,10 @@ class Disk:
             self._vfs = None
 
     def open_database(self, path: Path) -> apsw.Connection:
-        """A database of `home`. Errors are apsw's."""
+        """A database of `home`."""
         if self._vfs is None:
             raise RuntimeError("enter the disk first")
+        also_translate(apsw.Error)
         connection = apsw.Connection(str(path), vfs=self._vfs.name)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(self.kills))
         return connection

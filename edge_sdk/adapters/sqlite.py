@@ -24,6 +24,9 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
+# How long a write waits for another process's.
+BUSY_MS = 500
+
 # How a file becomes a connection. A campaign passes one that records every write and sync.
 OpenConnection = Callable[[Path], Connection]
 
@@ -46,7 +49,7 @@ def configure(connection: Connection, path: Path, *, shared: bool = False) -> No
     Raises StorageError.
     """
     with translated(path):
-        connection.execute("PRAGMA busy_timeout = 500")
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         # Of a new file only. A commit writes whole pages: small ones, as most rows are small.
         connection.execute("PRAGMA page_size = 1024")
         if not shared:
@@ -59,6 +62,17 @@ def configure(connection: Connection, path: Path, *, shared: bool = False) -> No
         connection.execute("PRAGMA journal_size_limit = 16777216")
 
 
+# What a library that speaks SQLite raises; each is known once it has opened a file.
+_foreign: tuple[type[Exception], ...] = (sqlite3.Error,)
+
+
+def also_translate(errors: type[Exception]) -> None:
+    """From here on these are SQLite's errors too: apsw's, which the core does not import."""
+    global _foreign  # noqa: PLW0603  set once, as an opener is first used
+    if errors not in _foreign:
+        _foreign = (*_foreign, errors)
+
+
 @contextmanager
 def transaction(connection: Connection, path: Path) -> Iterator[None]:
     """All or nothing, durable when the block has ended. Raises StorageError and its children."""
@@ -69,7 +83,7 @@ def transaction(connection: Connection, path: Path) -> Iterator[None]:
             connection.execute("COMMIT")
         except BaseException:
             # A failed COMMIT may have rolled back by itself: then there is nothing to roll back.
-            with suppress(sqlite3.Error):
+            with suppress(*_foreign):
                 connection.execute("ROLLBACK")
             raise
 
@@ -78,11 +92,20 @@ def transaction(connection: Connection, path: Path) -> Iterator[None]:
 CHECKPOINT_EVERY = 200
 
 
-def checkpoint(connection: Connection, path: Path) -> None:
-    """Copy the log into the file, so that no commit has to. Raises StorageError."""
+def checkpoint(connection: Connection, path: Path, *, emptied: bool = False) -> bool:
+    """Copy the log into the file, so that no commit has to. Raises StorageError.
+
+    Also empty it, where that is wanted; False: somebody is reading, so not all could be done.
+    Waits for nobody.
+    """
+    mode = "TRUNCATE" if emptied else "PASSIVE"
     with translated(path):
-        for _ in connection.execute("PRAGMA wal_checkpoint(PASSIVE)"):
+        for _ in connection.execute("PRAGMA busy_timeout = 0"):
             pass
+        [(busy, _, _)] = connection.execute(f"PRAGMA wal_checkpoint({mode})")
+        for _ in connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}"):
+            pass
+    return not busy
 
 
 _FULL, _BUSY, _LOCKED, _CORRUPT, _NOT_A_DATABASE = 13, 5, 6, 11, 26
@@ -93,8 +116,9 @@ def translated(path: Path) -> Iterator[None]:
     """SQLite's errors as ours: they name the file, the trouble and what to do, never a value."""
     try:
         yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    except _foreign as error:
+        # sqlite3 tells SQLite's result under the one name, apsw under the other.
+        code = getattr(error, "sqlite_errorcode", getattr(error, "result", 0)) & 0xFF
         if code == _FULL:
             raise DiskFullError(f"{path}: the disk is full; make room and go on") from error
         if code in (_CORRUPT, _NOT_A_DATABASE):

@@ -8,10 +8,12 @@ import pytest
 from benches._crash_bridge import BridgeUnderCrash
 from benches._crash_outbox import OutboxUnderCrash
 from benches.crash_points import SUBJECTS, Tally, campaign, chosen, main
+from cloud_bridge.snapshot import Snapshot
+from cloud_bridge.store import Writes
 from edge_sdk.key_slots import OpenSlots, SlotFile
 from simulators.disk import Created, Disk, Event, Synced, Written
 
-POINTS = {"outbox": 40, "bridge": 20}
+POINTS = {"outbox": 40, "bridge": 12}
 
 
 def found(tally: Tally) -> dict[str, int]:
@@ -25,7 +27,8 @@ def found(tally: Tally) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", ["outbox", "bridge"])
 def test_a_power_cut_costs_nothing(name: str) -> None:
-    tally = campaign(SUBJECTS[name](), seed=1, points=POINTS[name])
+    subject = BridgeUnderCrash(starts=4) if name == "bridge" else SUBJECTS[name]()
+    tally = campaign(subject, seed=1, points=POINTS[name])
     assert tally.images == POINTS[name] * 3
     assert tally.bad == []
     assert found(tally) == {"lost": 0, "corrupt": 0, "key_reuse": 0, "wrong": 0}
@@ -43,8 +46,22 @@ def test_without_any_the_outbox_is_damaged_as_well() -> None:
 
 
 def test_without_full_synchronization_the_bridge_loses() -> None:
-    tally = campaign(BridgeUnderCrash(), seed=1, points=12, synchronous="NORMAL")
+    tally = campaign(BridgeUnderCrash(starts=2), seed=1, points=8, synchronous="NORMAL")
     assert tally.lost > 0
+
+
+def test_a_snapshot_that_says_it_is_further_than_it_is_does_not_come_to_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hasty(self: Snapshot, writes: Writes, last_id: int, most: int) -> None:
+        advance(self, writes, last_id, most)
+        if writes.subjects:
+            writes.watermark = last_id
+
+    advance = Snapshot.advance
+    monkeypatch.setattr(Snapshot, "advance", hasty)
+    tally = campaign(BridgeUnderCrash(starts=2), seed=1, points=8)
+    assert tally.wrong + tally.lost > 0
 
 
 def test_key_slots_that_are_not_synced_open_an_epoch_twice() -> None:

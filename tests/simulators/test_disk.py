@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from edge_sdk.adapters.sqlite import configure, transaction
+from edge_sdk.adapters.sqlite import checkpoint, configure, transaction
 from simulators.disk import (
     SECTOR_BYTES,
     Created,
@@ -85,6 +85,37 @@ def test_what_was_committed_is_there_whatever_is_kept(disk: Disk, tmp_path: Path
             files = replay.after_a_cut(keep, LOT)
             home = tmp_path / f"{number}-{keep}"
             assert rows_in(files, home) == list(range(number + 1))
+
+
+def test_a_log_that_others_may_read_is_recorded_and_its_shared_memory_is_not(
+    disk: Disk, tmp_path: Path
+) -> None:
+    """As the bridge's store has it: not locked for one process alone."""
+    path = disk.home / "some.sqlite"
+    connection = disk.open_database(path)
+    configure(connection, path, shared=True)
+    with transaction(connection, path):
+        connection.execute("CREATE TABLE t (a)")
+    for row in range(20):
+        with transaction(connection, path):
+            connection.execute("INSERT INTO t VALUES (?)", (row,))
+    reader = disk.open_database(path)
+    assert list(reader.execute("SELECT count(*) FROM t")) == [(20,)]
+    assert (disk.home / "some.sqlite-shm").exists()
+    for keep in (0, 50, 100):
+        files = after(disk.journal, keep)
+        assert files.keys() == {"some.sqlite", "some.sqlite-wal"}
+        home = tmp_path / str(keep)
+        home.mkdir()
+        put(files, home)
+        found = sqlite3.connect(home / "some.sqlite")
+        assert list(found.execute("SELECT count(*) FROM t")) == [(20,)]
+        found.close()
+    checkpoint(connection, path)  # the reader reads nothing at the moment
+    assert after(disk.journal, 0)["some.sqlite"].count(b"CREATE TABLE") == 1
+    reader.close()
+    connection.close()
+    assert "some.sqlite-wal" not in after(disk.journal, 100)
 
 
 def test_closing_checkpoints_unless_it_is_a_kill(disk: Disk) -> None:
