@@ -13,7 +13,7 @@ that this version does not know as an array of its handle.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, repeat
+from itertools import accumulate, pairwise, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -69,8 +69,8 @@ class Batch:
         self.times = times
         self.groups = groups
         self.handles: list[int | None] = []
-        deltas = times if type(times) is list else repeat(times, sum(runs[1::2]))
-        self.at_ms = list(accumulate(deltas, initial=base_ms))[1:]  # type: ignore[arg-type]
+        deltas = repeat(times, sum(runs[1::2])) if isinstance(times, int) else times
+        self.at_ms: list[int] = list(accumulate(deltas, initial=base_ms))[1:]
 
     def __len__(self) -> int:
         return len(self.at_ms)
@@ -86,7 +86,7 @@ class Batch:
                 runs += (code, 0)
             runs[-1] += 1
             groups.setdefault(code, []).append(values)
-        times = [after[1] - before[1] for before, after in zip(rows, rows[1:], strict=False)]
+        times = [after[1] - before[1] for before, after in pairwise(rows)]
         return cls(
             rows[0][1],
             [None],
@@ -236,8 +236,7 @@ class Batch:
         """(handle, ms, how often): who was seen how often, and when last, in each column."""
         for code, columns in self.groups.items():
             places = _IDS.get(code, ())
-            if places:
-                at_ms = self._times(code)
+            at_ms = self._times(code) if places else []
             for at in places:
                 column = columns[at]
                 if type(column) is bytes:
@@ -267,7 +266,9 @@ class Batch:
             found.sort(key=_place)
         return found
 
-    def touchpoints(self, identifier: Callable[[int], str | None] | None = None) -> list[Touchpoint]:
+    def touchpoints(
+        self, identifier: Callable[[int], str | None] | None = None
+    ) -> list[Touchpoint]:
         """All of it, in the order of capture.
 
         Where handles stand for identifiers, `identifier` tells them, or None for one that is gone.
@@ -278,9 +279,7 @@ class Batch:
             meant = [None if h is None else identifier(h) for h in self.handles]
         for code in self.groups:
             places = self._positions(code)
-            for place, row in zip(
-                places, self._values(code, len(places), meant), strict=False
-            ):
+            for place, row in zip(places, self._values(code, len(places), meant), strict=False):
                 values = row
                 if identifier is not None:
                     values = _named(code, row, identifier)
@@ -304,9 +303,7 @@ class Batch:
             at += length
         return found
 
-    def _values(
-        self, code: int, count: int, meant: Sequence[Any]
-    ) -> Iterable[tuple[Any, ...]]:
+    def _values(self, code: int, count: int, meant: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
         """The values of a type's touchpoints; an identifier's index means what `meant` has."""
         columns = self.groups[code]
         kinds = KINDS.get(code, (OPAQUE,) * len(columns))
@@ -345,7 +342,7 @@ def _transposed(code: int, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
     ]
 
 
-def _wrapped(column: Any, count: int, handles: Mapping[str, int]) -> Any:
+def _wrapped(column: object, count: int, handles: Mapping[str, int]) -> object:
     """A column of an unknown type: what looks like an identifier is one."""
     if type(column) is list:
         return [[handles[value]] if is_identifier(value) else value for value in column]
@@ -358,7 +355,7 @@ def _living(handle: int | None, dead: Collection[int]) -> int | None:
     return nobody_like(handle) if handle is not None and handle in dead else handle
 
 
-def _forgotten(column: Any, dead: Collection[int]) -> Any:
+def _forgotten(column: object, dead: Collection[int]) -> object:
     if type(column) is not list:
         return column
     return [None if type(value) is list and value[0] in dead else value for value in column]

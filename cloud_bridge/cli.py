@@ -19,8 +19,6 @@ from cloud_bridge.inspection import cli as inspecting
 from cloud_bridge.keys import BURST, RATE_PER_S
 from cloud_bridge.people import MAX_RESIDENT
 from cloud_bridge.registry import Registry
-from cloud_bridge.people import MAX_RESIDENT
-from cloud_bridge.registry import Registry
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.errors import ConfigError, EdgeError
 from edge_sdk.wire.enrolment import to_token
@@ -46,9 +44,9 @@ revoked: docs/collect.md says what a web shop does with one.
 """
 
 RUN = """
-Runs until it is interrupted, for every tenant in --data. The folder holds all that must survive: for
-each tenant one of its own, with two SQLite files that only their owner may read. One bridge at a
-time owns it.
+Runs until it is interrupted, for every tenant in --data. The folder holds all that must survive:
+for each tenant one of its own, with two SQLite files that only their owner may read. One bridge at
+a time owns it.
 """
 
 
@@ -136,7 +134,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         type=int,
         default=MAX_RESIDENT,
         metavar="N",
-        help=f"a tenant's records that stay in memory, some 300 bytes each (default: {MAX_RESIDENT})",
+        help="a tenant's records that stay in memory, some 300 bytes each"
+        f" (default: {MAX_RESIDENT})",
     )
     run.add_argument(
         "--rebuild",

@@ -120,7 +120,7 @@ def _runs(runs: list[Any]) -> tuple[list[int], dict[int, int]]:
     return runs, counts
 
 
-def _deltas(column: Any, count: int) -> int | list[int]:
+def _deltas(column: object, count: int) -> int | list[int]:
     """The ms before each touchpoint."""
     if type(column) is int:
         return column
@@ -170,7 +170,7 @@ def _group(code: int, count: int, columns: list[Any], words: _Words) -> list[Any
     return columns
 
 
-def _check(kind: str, column: Any, count: int, words: _Words) -> None:
+def _check(kind: str, column: object, count: int, words: _Words) -> None:
     """Whichever of the three forms a column has. Raises BatchError."""
     if type(column) is bytes:
         if len(column) != count:

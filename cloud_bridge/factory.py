@@ -250,7 +250,7 @@ def _added(one: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return sum_
 
 
-def _reasons(tenant: str, reasons: Any, tenants: int) -> dict[str, str]:
+def _reasons(tenant: str, reasons: Mapping[str, str], tenants: int) -> dict[str, str]:
     if tenants == 1:
         return dict(reasons)
     return {f"{tenant}: {name}": why for name, why in reasons.items()}

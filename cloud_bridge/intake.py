@@ -1,8 +1,8 @@
 """Messages and web bodies become facts: opened, decoded, held, logged, folded and decided upon.
 
 What must be written and what must follow is put into a `Turn`. The memory is ahead of the disk
-until the turn is committed, so a turn is committed, sooner or later, or the process ends. Storage is
-read before anything changes: where it fails, the message can be taken in again.
+until the turn is committed, so a turn is committed, sooner or later, or the process ends. Storage
+is read before anything changes: where it fails, the message can be taken in again.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from cloud_bridge import restoring
-from cloud_bridge.batch import Batch
+from cloud_bridge.batch import Batch, Told
 from cloud_bridge.clock import NO_OFFSET, Clock, Offset, estimate
 from cloud_bridge.decision import Situation, decide, prompt_id, prompt_of, shows
 from cloud_bridge.decode import decode
@@ -81,6 +81,7 @@ class Intake:
         rules: Sequence[Rule],
         handle_key: bytes,
         store: Store,
+        *,
         most_people: int = MAX_RESIDENT,
     ) -> None:
         self.people = People(store, most_people)
@@ -347,7 +348,7 @@ class Intake:
             if code in OUTCOME_CODES:
                 self._outcome(turn, origin, OUTCOME_CODES[code], values[0], values[1])
             else:
-                self._visit(turn, origin, place, code, at_ms, values[1], values[2] or "")
+                self._visit(turn, origin, (place, code, at_ms, values))
 
     def _outcome(
         self, turn: Turn, origin: _Origin, outcome: str, prompt: int, offer: str | None
@@ -359,16 +360,9 @@ class Intake:
         device = f"{origin.device:08x}"
         turn.events.append(Event("outcome", {"site": origin.site, "device": device, **fields}))
 
-    def _visit(
-        self,
-        turn: Turn,
-        origin: _Origin,
-        index: int,
-        code: int,
-        at_ms: int,
-        visitor: int | None,
-        zone: str,
-    ) -> None:
+    def _visit(self, turn: Turn, origin: _Origin, told: Told) -> None:
+        index, code, at_ms, (_, visitor, zone, *_) = told
+        zone = zone or ""
         if not origin.offset.sure or origin.received_ms - at_ms > FRESH_MS:
             self.counted["decisions.too_late"] += 1
             return
@@ -381,9 +375,9 @@ class Intake:
         place = {"site": origin.site, "zone": zone, "person": self._handle(subject)}
         if code == _VISIT_ENTER:
             turn.events.append(Event("visit", {**place, "known": profile is not None}))
-        told = {**place, "failed": dict(decision.failed)}
+        verdict = {**place, "failed": dict(decision.failed)}
         if decision.rule is None or decision.device is None:
-            turn.events.append(Event("no_prompt", told))
+            turn.events.append(Event("no_prompt", verdict))
             return
         prompt = prompt_of(decision.rule, self._prompt_id(origin, index, decision.rule.offer))
         row = row_of(prompt, decision.device.number, origin.received_ms)
@@ -395,7 +389,7 @@ class Intake:
         turn.writes.prompts[row.id] = row
         turn.prompts.append(row)
         shown = {"offer": prompt.offer, "prompt": str(row.id), "device": f"{row.device:08x}"}
-        turn.events.append(Event("prompt", {**told, **shown, "why": list(prompt.why)}))
+        turn.events.append(Event("prompt", {**verdict, **shown, "why": list(prompt.why)}))
 
     # Keeping the books
 

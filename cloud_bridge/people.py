@@ -326,7 +326,9 @@ class People:
         self.dirty.add(handle)
         return subject.links
 
-    def _change(self, handle: int | None, at_ms: int, change: Callable[..., None], *of: Any) -> None:
+    def _change(
+        self, handle: int | None, at_ms: int, change: Callable[..., None], *of: object
+    ) -> None:
         """Change the profile of whoever a handle meant at that time."""
         whose = self.subject_of(handle, at_ms)
         if whose is None or self._ahead.get(whose, 0) >= self._row:

@@ -146,9 +146,7 @@ class SqliteStore:
             self._derive(database, writes)
             self._destroy(database, writes)
 
-    def _set_aside(
-        self, database: Connection, rows: Sequence[tuple[int, int, int, bytes]]
-    ) -> None:
+    def _set_aside(self, database: Connection, rows: Sequence[tuple[int, int, int, bytes]]) -> None:
         database.executemany(
             "INSERT OR IGNORE INTO set_aside (device, epoch, seq, body) VALUES (?, ?, ?, ?)", rows
         )
@@ -225,7 +223,9 @@ class SqliteStore:
         meta = self._meta()
         with translated(self.path):
             database = self._connection()
-            [(first, last)] = database.execute("SELECT min(id), max(id) FROM log")
+            # One each: together they would walk through the whole table.
+            [(first,)] = database.execute("SELECT min(id) FROM log")
+            [(last,)] = database.execute("SELECT max(id) FROM log")
             next_number = self._next_number(database)
         return Marks(
             first or 0,
@@ -274,8 +274,8 @@ class SqliteStore:
                 database.execute("DELETE FROM collected WHERE log_id <= ?", (last,))
                 _mark(database, "pruned_to", last)
             database.execute(
-                "DELETE FROM prompts WHERE id IN (SELECT id FROM prompts"
-                f" WHERE state <> '{WAITING}' AND expires_ms < ? LIMIT ?)",  # noqa: S608  ours
+                "DELETE FROM prompts WHERE id IN"
+                " (SELECT id FROM prompts WHERE state <> 'waiting' AND expires_ms < ? LIMIT ?)",
                 (before_ms, most),
             )
         return gone
@@ -333,9 +333,7 @@ class SqliteStore:
             lock = self._lock = path.open("ab")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StorageError(
-                f"{self.path}: another process is using it; stop that one"
-            ) from None
+            raise StorageError(f"{self.path}: another process is using it; stop that one") from None
         except OSError as error:
             raise StorageError(f"{path}: cannot be locked ({error.strerror})") from error
 
@@ -356,7 +354,8 @@ class SqliteStore:
     def _next_number(self, database: Connection) -> int:
         [(highest,)] = database.execute("SELECT coalesce(max(handle), 0) FROM vault")
         [(next_number,)] = database.execute("SELECT value FROM meta WHERE name = 'next_number'")
-        return max((highest >> KIND_BITS) + 1, next_number)
+        number: int = max((highest >> KIND_BITS) + 1, next_number)
+        return number
 
     def _each(self, sql: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of one statement asked once for each key: it stays prepared."""

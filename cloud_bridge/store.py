@@ -1,9 +1,9 @@
 """The storage port: what the bridge keeps, and that it is kept together or not at all.
 
-What is kept is of three kinds. *Facts* are the log, the cursors and keys of devices, prompts, and
-the vault; they are written once and are the truth. *Derived* rows are a snapshot of what a fold over
-the log gives; each says up to which log row it has folded, and the `watermark` says from where the
-log has to be folded again. *Marks* tell both apart.
+What is kept is of two kinds. *Facts* are the log, the cursors and keys of devices, prompts, and the
+vault; they are the truth. *Derived* rows are a snapshot of what a fold over the log gives; each
+says up to which log row it has folded, and the `watermark` says from where the log has to be folded
+again.
 
 Every write can be repeated: rows carry their identities, so a commit of which nobody knows whether
 it happened is simply made again. An owner that another has replaced can write nothing any more.

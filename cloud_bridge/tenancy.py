@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from cloud_bridge.broker import OwnBroker
 from cloud_bridge.clock import Clock
@@ -87,7 +87,12 @@ class Tenancy:
         self._store.open(self.name)
         names = secrets.token_bytes(16)
         intake = Intake(
-            self.name, self._suite, self._rules, names, self._store, self._most_people
+            self.name,
+            self._suite,
+            self._rules,
+            names,
+            self._store,
+            most_people=self._most_people,
         )
         await asyncio.to_thread(intake.restore, self._clock, self._rebuild)
         self.ingest = Ingest(
@@ -135,7 +140,7 @@ class Tenancy:
         self.ingest.collect(collected, partial(_settle, told))
         return told
 
-    def health(self) -> dict[str, object]:
+    def health(self) -> dict[str, Any]:
         """How it is, and what it counted since it started."""
         ingest, intake = self.ingest, self.ingest.intake
         broker = self.subscriber.health()

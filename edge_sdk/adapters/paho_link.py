@@ -104,8 +104,8 @@ class PahoLink:
     """`async with PahoLink(broker, client_id, listener, subscriptions) as link: link.publish(...)`.
 
     Entering returns at once; `listener.link_up` follows when the broker is reached, and after each
-    loss the link tries again after 0.2 s to `max_delay_s`, with jitter, for ever. `window`: how many
-    messages the broker may have sent us that are not released; None: as many as it likes.
+    loss the link tries again after 0.2 s to `max_delay_s`, with jitter, for ever. `window`: how
+    many messages the broker may have sent us that are not released; None: as many as it likes.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class PahoLink:
         client_id: str,
         listener: Listener,
         subscriptions: Sequence[str] = (),
+        *,
         max_delay_s: float = 30.0,
         window: int | None = None,
     ) -> None:
@@ -256,7 +257,7 @@ class PahoLink:
         # None unless we must: a broker of MQTT 3.1.1 can then read, and refuse, our CONNECT.
         if self._most_received is None or not self._is_v5():
             return None
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.ReceiveMaximum = self._most_received
         return properties
 

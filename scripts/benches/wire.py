@@ -119,7 +119,7 @@ class Line:
         header = seal.read_header(message, seal.UP_KINDS)
         self._ratchet = self._ratchet.at(header.seq)
         plaintext = seal.open_up(self._suite, header, self._ratchet.message_key(), message)
-        return decode(header.kind, plaintext)
+        return decode(header.kind, plaintext).touchpoints()
 
     def acknowledge(self, message: bytes) -> bytes:
         """An acknowledgement of this one message."""

@@ -50,6 +50,7 @@ class Rig:
         chosen: Sequence[Rule] | None = None,
         open_database: OpenConnection = open_connection,
         clock: SetClock | None = None,
+        *,
         most_people: int = 1000,
         keep_days: float = 0,
     ) -> None:
@@ -60,7 +61,9 @@ class Rig:
         self.registry = Registry(home)
         self.store = SqliteStore(home, open_database)
         chosen = rules.load() if chosen is None else chosen
-        self.intake = Intake(TENANT, SUITE, chosen, b"handles of this ", self.store, most_people)
+        self.intake = Intake(
+            TENANT, SUITE, chosen, b"handles of this ", self.store, most_people=most_people
+        )
         self._keep_days = keep_days
         self._incarnation = len(list(home.glob("start-*"))).to_bytes(8, "big")
         self._start = home / f"start-{self._incarnation.hex()}"

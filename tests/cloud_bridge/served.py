@@ -14,6 +14,7 @@ import uvicorn
 from cloud_bridge.clock import Clock, SystemClock
 from cloud_bridge.collect_desk import CollectPorts
 from cloud_bridge.connections import BoundedHttp, age
+from cloud_bridge.errors import StalledError
 from cloud_bridge.feed import Feed
 from cloud_bridge.hot_http import speaking_to
 from cloud_bridge.keys import KeyRing
@@ -41,7 +42,17 @@ class Door:
 
     async def _collect(self, tenant: str, collected: Collected) -> bool:
         assert tenant == TENANT
-        return await asyncio.wrap_future(self.rig.ingest.collect(collected))
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[bool | None] = loop.create_future()
+
+        def answer(duplicate: bool | None) -> None:
+            loop.call_soon_threadsafe(told.set_result, duplicate)
+
+        self.rig.ingest.collect(collected, answer)
+        duplicate = await told
+        if duplicate is None:
+            raise StalledError("not taken")
+        return duplicate
 
     def key(self, site: str = SITE, origins: Sequence[str] = (ORIGIN,), burst: int = PLENTY) -> str:
         """A new key; the bridge has to find it by itself."""

@@ -26,8 +26,8 @@ def opened(ear: Ear, message: bytes) -> bytes:
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40)), min_size=1))
 def test_acknowledgements_are_the_fewest_ranges(held: list[tuple[int, int]]) -> None:
     downlink = Downlink(SUITE, "acme", INCARNATION)
-    ((topic, message),) = downlink.acknowledge(EAR, 42, held)
-    assert topic == "edge/1/acme/down/0000002a"
+    ((topic, message, qos),) = downlink.acknowledge(EAR, 42, held)
+    assert (topic, qos) == ("edge/1/acme/down/0000002a", 0)
     ranges = control.decode_ack(opened(EAR, message))
     covered = [(epoch, seq) for epoch, first, last in ranges for seq in range(first, last + 1)]
     assert covered == sorted(set(held))
@@ -36,15 +36,16 @@ def test_acknowledgements_are_the_fewest_ranges(held: list[tuple[int, int]]) -> 
 
 def test_many_ranges_become_several_messages() -> None:
     held = [(1 << 31, seq) for seq in range(0, 65_536, 2)]
-    messages = [message for _, message in Downlink(SUITE, "acme", b"").acknowledge(EAR, 1, [])]
+    messages = [message for _, message, _ in Downlink(SUITE, "acme", b"").acknowledge(EAR, 1, [])]
     assert messages == []
     told = list(Downlink(SUITE, "acme", INCARNATION).acknowledge(EAR, 1, held))
     assert len(told) == 8
-    assert all(len(message) <= MAX_MESSAGE for _, message in told)
-    assert sum(len(control.decode_ack(opened(EAR, message))) for _, message in told) == len(held)
+    assert all(len(message) <= MAX_MESSAGE for _, message, _ in told)
+    assert sum(len(control.decode_ack(opened(EAR, message))) for _, message, _ in told) == len(held)
     refused = [(epoch, seq, "busy") for epoch, seq in held]
-    _, message = Downlink(SUITE, "acme", INCARNATION).refuse(EAR, 1, refused)
+    _, message, qos = Downlink(SUITE, "acme", INCARNATION).refuse(EAR, 1, refused)
     assert len(control.decode_refusal(opened(EAR, message))) == 4096
+    assert qos == 1
 
 
 def test_no_number_is_used_twice_in_one_start_whatever_the_epoch() -> None:

@@ -16,10 +16,10 @@ def test_events_reach_every_watcher() -> None:
         for stream in streams:
             assert (await anext(stream)).startswith(b":")
         assert feed.watchers == 2
-        feed.publish([Event("gap", {"batches": 3}), Event("visit", {})])
+        feed.publish("acme", [Event("gap", {"batches": 3}), Event("visit", {})])
         for stream in streams:
-            assert await anext(stream) == b'event: gap\ndata: {"batches":3}\n\n'
-            assert await anext(stream) == b"event: visit\ndata: {}\n\n"
+            assert await anext(stream) == b'event: gap\ndata: {"tenant":"acme","batches":3}\n\n'
+            assert await anext(stream) == b'event: visit\ndata: {"tenant":"acme"}\n\n'
         feed.close()
         for stream in streams:
             assert [event async for event in stream] == []
@@ -33,10 +33,10 @@ def test_a_slow_watcher_loses_the_oldest() -> None:
         feed = Feed()
         stream = feed.watch()
         await anext(stream)
-        feed.publish(Event("visit", {"at": at}) for at in range(MAX_WAITING + 5))
+        feed.publish("acme", (Event("visit", {"at": at}) for at in range(MAX_WAITING + 5)))
         assert feed.dropped == 5
-        assert await anext(stream) == b'event: visit\ndata: {"at":5}\n\n'
-        feed.publish([Event("visit", {})])
+        assert await anext(stream) == b'event: visit\ndata: {"tenant":"acme","at":5}\n\n'
+        feed.publish("acme", [Event("visit", {})])
         feed.close()
         assert len([event async for event in stream]) == MAX_WAITING - 1
 

@@ -173,7 +173,9 @@ def test_clocks_of_1970_and_2090(tmp_path: Path, wrong_ms: int) -> None:
         now_ms = START_MS + wrong_ms
         rig.send(gateway, gateway.rows(identify(now_ms), enter(now_ms)))
         assert len(prompts(rig.heard[kiosk.number])) == 1
-        (row,) = [row for row in rig.store.log() if row.device == gateway.number and row.kind == BATCH]
+        (row,) = [
+            row for row in rig.store.log() if row.device == gateway.number and row.kind == BATCH
+        ]
         assert row.offset_ms == -wrong_ms
 
 

@@ -5,14 +5,24 @@ from cloud_bridge.turn import Arrival
 from tests.cloud_bridge.rig import SetClock
 
 
+class Taking:
+    """Takes two messages, and then no more."""
+
+    def __init__(self) -> None:
+        self.arrived: list[Arrival] = []
+
+    def offer(self, arrival: Arrival) -> bool:
+        self.arrived.append(arrival)
+        return len(self.arrived) < 3
+
+    def has_room(self, _lane: str) -> bool:
+        return True
+
+
 def test_what_comes_is_offered_with_where_it_came_from() -> None:
-    arrived: list[Arrival] = []
-
-    def offer(arrival: Arrival) -> bool:
-        arrived.append(arrival)
-        return len(arrived) < 3
-
-    lane = Lane("bulk", SetClock(), offer)
+    intake = Taking()
+    arrived = intake.arrived
+    lane = Lane("bulk", SetClock(), intake)
     lane.link_up(20)
     lane.received("edge/1/acme/bulk/0000002a", b"one", 1)
     lane.link_down("gone")
@@ -23,6 +33,6 @@ def test_what_comes_is_offered_with_where_it_came_from() -> None:
     lane.received("edge/1/acme/bulk/0000002a", b"three", 2)
     lane.settled(1, None)
     lane.settled(2, "quota exceeded")
-    lane.publish("edge/1/acme/down/0000002a", b"nobody is connected")
+    lane.publish(("edge/1/acme/down/0000002a", b"nobody is connected", 1))
     assert lane.counted == {"dropped.queue_full": 1, "refused_by_broker": 1, "unsent": 1}
     assert "three" not in repr(arrived)

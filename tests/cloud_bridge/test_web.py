@@ -58,7 +58,7 @@ def test_the_feed_streams_and_is_bounded(tmp_path: Path) -> None:
         started = await answered.get()
         assert dict(started["headers"])[b"content-type"].startswith(b"text/event-stream")
         assert (await answered.get())["body"].startswith(b":")
-        feed.publish([Event("gap", {"batches": 1})])
+        feed.publish("acme", [Event("gap", {"batches": 1})])
         assert b"event: gap" in (await answered.get())["body"]
         feed.close()
         await watching
