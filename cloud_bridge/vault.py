@@ -58,7 +58,7 @@ class Vault:
         self._half = max(1, most // 2)
         self._recent: dict[str, int] = {}
         self._older: dict[str, int] = {}
-        # Of what the disk does not know yet: rows that are new, and by digest; and what is destroyed.
+        # What the disk does not know yet: rows that are new, also by digest, and what is destroyed.
         self._uncommitted: dict[int, VaultRow] = {}
         self._fresh: dict[bytes, int] = {}
         self._destroyed: set[int] = set()
