@@ -176,8 +176,6 @@ class People:
             _, gone = self._fetch(people, known_below)
             if gone:
                 self._unlink(handles, gone)
-                for person in gone:
-                    del self._young[person]
 
     def _fetch(self, handles: Iterable[int], known_below: int) -> tuple[set[int], list[int]]:
         """Have these in memory; whom they lead to, and of which of them there was no record."""
@@ -211,15 +209,15 @@ class People:
         people = {person for person in people if person > LAST_NOBODY}
         return people, blank
 
-    def _unlink(self, things: Iterable[int], dead: Collection[int]) -> None:
+    def _unlink(self, things: Iterable[int], gone: Collection[int]) -> None:
         for handle in things:
-            subject = self._young.get(handle) or self._old[handle]
-            if not subject.links:
-                continue
-            links = without(subject.links, dead)
+            subject = self._young[handle]
+            links = without(subject.links, gone)
             if links != subject.links:
                 subject.links = links
                 self.dirty.add(handle)
+        for person in gone:
+            del self._young[person]
 
     def _unpacked(self, handle: int, row: SubjectRow) -> Subject:
         body = _checked(row.body)
@@ -276,11 +274,11 @@ class People:
         yield from self._young.items()
 
     def forget(self, handles: Collection[int]) -> None:
-        """Of handles that are destroyed nothing is known, and nothing leads to them any more."""
-        persons = {handle for handle in handles if kind_of_handle(handle) == PERSON}
-        if persons:
-            self._erased |= persons
-            self._unlink([handle for handle, _ in self.residents()], persons)
+        """Of handles that are destroyed nothing is known; nor does a link lead to them.
+
+        A thing finds out when it is next fetched.
+        """
+        self._erased.update(handle for handle in handles if kind_of_handle(handle) == PERSON)
         for handle in handles:
             self._young.pop(handle, None)
             self._old.pop(handle, None)

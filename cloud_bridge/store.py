@@ -138,7 +138,8 @@ class Writes:
     """What one transaction does.
 
     `watermark` only ever rises. `erased` destroys handles that the log may still hold, and all that
-    was set aside, which may name anybody; `forgotten` destroys such as the log does not hold.
+    was set aside, which may name anybody; `forgotten` destroys such as the log does not hold. A row
+    of the vault may have the digest of one that is destroyed with it.
     """
 
     log: list[LogRow] = field(default_factory=list)

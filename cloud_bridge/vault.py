@@ -58,7 +58,10 @@ class Vault:
         self._half = max(1, most // 2)
         self._recent: dict[str, int] = {}
         self._older: dict[str, int] = {}
+        # What the disk does not know yet: rows that are new, also by digest, and what is destroyed.
         self._uncommitted: dict[int, VaultRow] = {}
+        self._fresh: dict[bytes, int] = {}
+        self._destroyed: set[int] = set()
 
     @property
     def next_handle(self) -> int:
@@ -88,15 +91,15 @@ class Vault:
 
     def known(self, identifiers: Sequence[str]) -> list[int]:
         """The handles of such as have one, be it not committed yet. Raises StorageError."""
-        found = set(self._rows.handles([self._digest(i) for i in identifiers]).values())
-        for remembered in (self._recent, self._older):
-            found.update(remembered[i] for i in identifiers if i in remembered)
-        return sorted(found)
+        digests = [self._digest(identifier) for identifier in identifiers]
+        found = {*self._rows.handles(digests).values()}
+        found.update(self._fresh[digest] for digest in digests if digest in self._fresh)
+        return sorted(found - self._destroyed)
 
     def made(self) -> list[VaultRow]:
-        """The rows of handles that were made since the last call."""
+        """The rows of handles that were made since the last call: a commit follows."""
         rows = list(self._uncommitted.values())
-        self._uncommitted = {}
+        self._uncommitted, self._fresh, self._destroyed = {}, {}, set()
         return rows
 
     def identifier(self, handle: int) -> str | None:
@@ -122,8 +125,9 @@ class Vault:
     def forget(self, handles: Iterable[int]) -> None:
         """Remember none of these: their rows are about to be destroyed, or are never written."""
         gone = set(handles)
-        for handle in gone:
-            self._uncommitted.pop(handle, None)
+        self._destroyed |= gone
+        for row in [self._uncommitted.pop(h) for h in gone if h in self._uncommitted]:
+            self._fresh.pop(row.digest, None)
         for remembered in (self._recent, self._older):
             for identifier in [i for i, handle in remembered.items() if handle in gone]:
                 del remembered[identifier]
@@ -134,8 +138,8 @@ class Vault:
         if len(self._recent) + len(missing) > self._half:
             self._older, self._recent = self._recent, {}
         for identifier, digest in zip(missing, digests, strict=True):
-            handle = known.get(digest)
-            if handle is None:
+            handle = self._fresh.get(digest, known.get(digest))
+            if handle is None or handle in self._destroyed:
                 handle = self._new(identifier, digest)
             self._recent[identifier] = found[identifier] = handle
 
@@ -145,6 +149,7 @@ class Vault:
         key = secrets.token_bytes(KEY_BYTES)
         sealed = self._suite.seal(key, _NAMELESS, _HEADER, identifier.encode())
         self._uncommitted[handle] = VaultRow(handle, digest, key, sealed)
+        self._fresh[digest] = handle
         return handle
 
     def _digest(self, identifier: str) -> bytes:

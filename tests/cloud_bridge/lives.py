@@ -19,7 +19,7 @@ from cloud_bridge.snapshot import Snapshot
 from cloud_bridge.sqlite_store import SqliteStore
 from cloud_bridge.store import DECISION, LogRow
 from cloud_bridge.turn import Arrival, Collected, Turn
-from edge_sdk.adapters.sqlite import Connection, open_connection
+from edge_sdk.adapters.sqlite import Connection, OpenConnection, open_connection
 from edge_sdk.wire.enrolment import Enrolment
 from edge_sdk.wire.keys import root_key
 from edge_sdk.wire.topics import BULK, LIVE
@@ -144,8 +144,15 @@ def open_quickly(path: Path) -> Connection:
 class Life:
     """One bridge's inside over one directory. `most_people`: records in memory."""
 
-    def __init__(self, home: Path, most_people: int = 10_000, rule: Rule | None = RULE) -> None:
+    def __init__(
+        self,
+        home: Path,
+        most_people: int = 10_000,
+        rule: Rule | None = RULE,
+        opener: OpenConnection = open_quickly,
+    ) -> None:
         self.home = home
+        self._opener = opener
         self.most_people = most_people
         self._rules = [rule] if rule else []
         self.start()
@@ -157,7 +164,7 @@ class Life:
         self.end()
 
     def start(self, *, rebuild: bool = False) -> None:
-        self.store = SqliteStore(self.home, open_quickly)
+        self.store = SqliteStore(self.home, self._opener)
         self.store.open(TENANT)
         self.intake = Intake(
             TENANT, SUITE, self._rules, bytes(16), self.store, most_people=self.most_people

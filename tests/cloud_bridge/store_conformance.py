@@ -256,6 +256,15 @@ class Facts:
             harness.crash(store)
             store = harness.open()
 
+    def test_who_is_erased_may_come_again_in_the_same_commit(self, harness: Harness) -> None:
+        store = harness.open()
+        store.commit(everything())
+        again = replace(vault_row(13), digest=vault_row(5).digest)
+        for _ in range(2):
+            store.commit(Writes(vault=[again], erased=[5]))
+            assert store.handles([again.digest]) == {again.digest: 13}
+            assert store.vault_rows([5, 13]) == {13: again}
+
     @pytest.mark.parametrize("how", ["erased", "forgotten"])
     def test_no_number_is_given_out_twice(self, harness: Harness, how: str) -> None:
         """Not even the highest one's, when all of them are gone."""

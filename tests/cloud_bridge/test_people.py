@@ -1,6 +1,7 @@
 """The fold over the log: interests, consents, claims, counts, and what fits into memory."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,7 +200,15 @@ def test_nothing_is_remembered_of_rows_that_were_ahead(tmp_path: Path) -> None:
         for n in range(200):
             life.touchpoints(sight(n, f"ble:{n % 20}"))
             life.write_behind()
-        assert life.intake.people._ahead == {}
+        people = life.intake.people
+        assert people._ahead == {}
+        # Gaps are rows of the log that nobody folds: what is written after them is further.
+        beacon = life.handle("ble:0")
+        (row,) = life.store.subjects([beacon])
+        life.store.commit(Writes(subjects={beacon: replace(row, as_of=1000)}))
+        people.forget([beacon])
+        assert people.subject(beacon).touches == 10
+        assert people._ahead == {}
 
 
 def test_damaged_records_are_counted_and_empty(tmp_path: Path) -> None:

@@ -122,6 +122,33 @@ def test_what_is_remembered_is_bounded_and_the_rest_is_looked_up(store: SqliteSt
     assert vault.made() == []
 
 
+def test_what_is_made_in_one_turn_stays_one_however_much_is_remembered(
+    store: SqliteStore,
+) -> None:
+    """A turn may bring more new identifiers than are remembered."""
+    vault = vault_of(store, most=2)
+    names = [f"cookie:{n}" for n in range(20)]
+    first = {name: vault.handles([name])[name] for name in names}
+    assert vault.handles(names) == first
+    assert len(commit(store, vault)) == 20
+    assert vault.handles(names) == first
+
+
+def test_who_comes_again_in_the_turn_of_the_erasure_is_somebody_new(store: SqliteStore) -> None:
+    vault = vault_of(store)
+    (old,) = vault.handles([ANN]).values()
+    commit(store, vault)
+    vault.forget(vault.known([ANN]))
+    (new,) = vault.handles([ANN]).values()
+    assert new != old
+    assert vault.known([ANN]) == [new]
+    store.commit(Writes(vault=vault.made(), erased=[old]))
+    assert vault.handles([ANN]) == {ANN: new}
+    assert vault_of(store).handles([ANN]) == {ANN: new}
+    assert vault.identifier(new) == ANN
+    assert vault.identifier(old) is None
+
+
 class Failing:
     """A disk that cannot be read, now and then."""
 
