@@ -29,7 +29,8 @@ from cloud_bridge.tenancy import Tenancy
 from cloud_bridge.turn import Collected, Event
 from cloud_bridge.web import Ports, Web
 from edge_sdk.adapters.aes import AesCcm
-from edge_sdk.adapters.sqlite import OpenConnection, open_connection
+from edge_sdk.adapters.apsw_sqlite import open_connection
+from edge_sdk.adapters.sqlite import OpenConnection
 from edge_sdk.wire.enrolment import to_token
 from edge_sdk.wire.suite import Suite
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as structs_replace
 
 from cloud_bridge.decision import CLAUSES, Situation, decide, prompt_id, prompt_of, shows
 from cloud_bridge.people import Profile
@@ -51,12 +52,21 @@ def test_all_clauses_hold() -> None:
     [
         ("zone", replace(HERE, zone="door")),
         ("known", replace(HERE, profile=None)),
-        ("interest", replace(HERE, profile=replace(SHE, interests={"tea": NOW}))),
-        ("interest", replace(HERE, profile=replace(SHE, interests={"coffee": NOW - 8 * DAY}))),
-        ("consent", replace(HERE, profile=replace(SHE, consents={}))),
-        ("consent", replace(HERE, profile=replace(SHE, consents={"prompts": (NOW, False)}))),
-        ("consent", replace(HERE, profile=replace(SHE, consents={"mail": (NOW, True)}))),
-        ("cooldown", replace(HERE, profile=replace(SHE, offered={"tasting": NOW - 3_599_999}))),
+        ("interest", replace(HERE, profile=structs_replace(SHE, interests={"tea": NOW}))),
+        (
+            "interest",
+            replace(HERE, profile=structs_replace(SHE, interests={"coffee": NOW - 8 * DAY})),
+        ),
+        ("consent", replace(HERE, profile=structs_replace(SHE, consents={}))),
+        (
+            "consent",
+            replace(HERE, profile=structs_replace(SHE, consents={"prompts": (NOW, False)})),
+        ),
+        ("consent", replace(HERE, profile=structs_replace(SHE, consents={"mail": (NOW, True)}))),
+        (
+            "cooldown",
+            replace(HERE, profile=structs_replace(SHE, offered={"tasting": NOW - 3_599_999})),
+        ),
         ("surface", replace(HERE, shows={})),
         ("surface", replace(HERE, shows=shows([replace(KIOSK, zone="door")]))),
         ("surface", replace(HERE, shows=shows([replace(KIOSK, site="rome")]))),
@@ -77,7 +87,7 @@ def test_the_table_has_a_case_for_every_clause() -> None:
 
 
 def test_after_its_cooldown_an_offer_is_made_again() -> None:
-    rested = replace(SHE, offered={"tasting": NOW - 3_600_000})
+    rested = structs_replace(SHE, offered={"tasting": NOW - 3_600_000})
     assert decide([RULE], replace(HERE, profile=rested)).rule == RULE
 
 
