@@ -40,13 +40,14 @@ what to try:
 
 Devices may be enrolled and revoked while the bridge runs. Their token is shown once: give it to
 the device (`edge-sdk enrol`), and keep it as you would a password. So may API keys be added and
-revoked: docs/collect.md says what a web shop does with one.
+revoked: docs/collect.md says what a web shop does with one. docs/operating.md has the rest: copies,
+/health, several tenants.
 """
 
 RUN = """
 Runs until it is interrupted, for every tenant in --data. The folder holds all that must survive:
 for each tenant one of its own, with two SQLite files that only their owner may read. One bridge at
-a time owns it.
+a time owns it. A tenant that is added while it runs is served from the next start on.
 """
 
 
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--tenant",
             metavar="NAME",
-            help="which tenant; needed for a new one, and where there are several",
+            help="which tenant; needed for a new one, and (but for run) where there are several",
         )
     _add_run(run)
     _add_enrol(enrol)
@@ -169,7 +170,7 @@ def _add_key(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         command.add_argument(
             "--data", type=Path, required=True, metavar="DIR", help="the bridge's folder"
         )
-    add.add_argument("--tenant", metavar="NAME", help="whose bridge it is; needed the first time")
+    add.add_argument("--tenant", metavar="NAME", help="which tenant; for a new one or of several")
     add.add_argument("--site", required=True, help="what its events are reported as, as web-shop")
     add.add_argument(
         "--origin",
