@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 class Tenancy:
     """`async with Tenancy(...)`: it takes and answers what devices and web shops of a tenant send.
 
-    `tell` gets its events, and all of them while `is_watched`; `failed` is called when it cannot go on; both on the event loop.
+    `tell` gets its events, all of them while `is_watched`; `failed` is called when it cannot go on.
+    Both are called on the event loop.
     """
 
     def __init__(
