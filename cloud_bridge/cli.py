@@ -40,13 +40,14 @@ what to try:
 
 Devices may be enrolled and revoked while the bridge runs. Their token is shown once: give it to
 the device (`edge-sdk enrol`), and keep it as you would a password. So may API keys be added and
-revoked: docs/collect.md says what a web shop does with one.
+revoked: docs/collect.md says what a web shop does with one. docs/operating.md has the rest: copies,
+/health, several tenants.
 """
 
 RUN = """
 Runs until it is interrupted, for every tenant in --data. The folder holds all that must survive:
 for each tenant one of its own, with two SQLite files that only their owner may read. One bridge at
-a time owns it.
+a time owns it. A tenant that is added while it runs is served from the next start on.
 """
 
 
@@ -99,7 +100,7 @@ def _add_whose(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--tenant",
         metavar="NAME",
-        help="which tenant; needed for a new one, and where there are several",
+        help="which tenant; needed for a new one, and (but for run) where there are several",
     )
 
 

@@ -95,10 +95,12 @@ def decide(rules: Sequence[Rule], now: Situation) -> Decision:
     """The first rule of which every clause holds."""
     failed: list[tuple[str, str]] = []
     for rule in rules:
-        clause = next((name for name, holds in CLAUSES if not holds(rule, now)), None)
-        if clause is None:
+        for clause, holds in CLAUSES:
+            if not holds(rule, now):
+                failed.append((rule.offer, clause))
+                break
+        else:
             return Decision(rule, now.device_for(rule), tuple(failed))
-        failed.append((rule.offer, clause))
     return Decision(None, None, tuple(failed))
 
 

@@ -29,7 +29,8 @@ from cloud_bridge.tenancy import Tenancy
 from cloud_bridge.turn import Collected, Event
 from cloud_bridge.web import Ports, Web
 from edge_sdk.adapters.aes import AesCcm
-from edge_sdk.adapters.sqlite import OpenConnection, open_connection
+from edge_sdk.adapters.apsw_sqlite import open_connection
+from edge_sdk.adapters.sqlite import OpenConnection
 from edge_sdk.wire.enrolment import to_token
 from edge_sdk.wire.suite import Suite
 
@@ -103,6 +104,7 @@ class Bridge:
         chosen = rules.load(config.rules) if config.rules else rules.load()
         names = [config.tenant] if config.tenant else tenants_in(config.data)
         names = sorted({*names, *tenants_in(config.data)})
+        config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         broker = choose(config.broker, config.broker_port, config.data)
         listener = _listener(config.http_host, config.http_port)
         self._parts.callback(listener.close)
@@ -121,6 +123,7 @@ class Bridge:
                     turnstile=turnstile,
                     open_database=self._open_database,
                     tell=self._tell,
+                    is_watched=lambda: self.feed.watchers > 0,
                     failed=self._failed,
                     most_people=config.people_in_memory,
                     keep_days=config.keep_days,

@@ -7,7 +7,7 @@ is read before anything changes: where it fails, the message can be taken in aga
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from cloud_bridge import restoring
 from cloud_bridge.batch import Batch, Told
 from cloud_bridge.clock import NO_OFFSET, Clock, Offset, estimate
-from cloud_bridge.decision import Situation, decide, prompt_id, prompt_of, shows
+from cloud_bridge.decision import Decision, Situation, decide, prompt_id, prompt_of, shows
 from cloud_bridge.decode import decode
 from cloud_bridge.dispatch import Outstanding, row_of
 from cloud_bridge.people import MAX_RESIDENT, OUTCOME_CODES, Offered, People
@@ -31,6 +31,7 @@ from edge_sdk.wire.control import (
     REFUSAL_CODES,
     ControlError,
     Hello,
+    Prompt,
     decode_hello,
     decode_notice,
     encode_notice,
@@ -71,7 +72,8 @@ class Intake:
     """The state of one tenant, and what each message does to it.
 
     `handle_key`: 16 random bytes; people are shown under names that only this start can relate.
-    `most_people`: records that stay in memory.
+    `most_people`: records that stay in memory. `is_watched`: whether anybody wants to hear of
+    visits as they happen.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Intake:
         store: Store,
         *,
         most_people: int = MAX_RESIDENT,
+        is_watched: Callable[[], bool] = lambda: True,
     ) -> None:
         self.people = People(store, most_people)
         self.snapshot = Snapshot(self.people)
@@ -100,6 +103,7 @@ class Intake:
         self._rules = rules
         self._handle_key = handle_key
         self._store = store
+        self._is_watched = is_watched
 
     def restore(self, clock: Clock, rebuild: bool = False) -> None:
         """Bring a new intake to where the stored one was. Raises StorageError, SnapshotError."""
@@ -356,9 +360,10 @@ class Intake:
         row = self.outstanding.settle(prompt, origin.device, outcome)
         if row is not None:
             turn.writes.prompts[row.id] = row
-        fields = {"prompt": str(prompt), "offer": (offer or "")[:64], "outcome": outcome}
-        device = f"{origin.device:08x}"
-        turn.events.append(Event("outcome", {"site": origin.site, "device": device, **fields}))
+        if self._is_watched():
+            fields = {"prompt": str(prompt), "offer": (offer or "")[:64], "outcome": outcome}
+            device = f"{origin.device:08x}"
+            turn.events.append(Event("outcome", {"site": origin.site, "device": device, **fields}))
 
     def _visit(self, turn: Turn, origin: _Origin, told: Told) -> None:
         index, code, at_ms, (_, visitor, zone, *_) = told
@@ -372,24 +377,32 @@ class Intake:
         decision = decide(self._rules, situation)
         for _, clause in decision.failed:
             self.counted[f"decisions.failed.{clause}"] += 1
-        place = {"site": origin.site, "zone": zone, "person": self._handle(subject)}
-        if code == _VISIT_ENTER:
-            turn.events.append(Event("visit", {**place, "known": profile is not None}))
-        verdict = {**place, "failed": dict(decision.failed)}
-        if decision.rule is None or decision.device is None:
-            turn.events.append(Event("no_prompt", verdict))
-            return
+        prompt: Prompt | None = None
+        if decision.rule is not None and decision.device is not None:
+            prompt = self._prompt(turn, origin, (index, visitor or 0), decision)
+        if self._is_watched():
+            place = {"site": origin.site, "zone": zone, "person": self._handle(subject)}
+            if code == _VISIT_ENTER:
+                turn.events.append(Event("visit", {**place, "known": profile is not None}))
+            turn.events.append(_told(place, decision, prompt))
+
+    def _prompt(
+        self, turn: Turn, origin: _Origin, touched: tuple[int, int], decision: Decision
+    ) -> Prompt:
+        """What was decided is a fact as well. `touched`: place in its batch, and the visitor."""
+        index, visitor = touched
+        assert decision.rule is not None
+        assert decision.device is not None
         prompt = prompt_of(decision.rule, self._prompt_id(origin, index, decision.rule.offer))
         row = row_of(prompt, decision.device.number, origin.received_ms)
-        offered = Offered(row.id, visitor or 0, prompt.offer, origin.received_ms, row.device)
+        offered = Offered(row.id, visitor, prompt.offer, origin.received_ms, row.device)
         self.people.at(self.next_log_id, origin.received_ms, origin.site)
         self._log(turn, origin, DECISION, _pack(offered))
         self.people.apply_offered(offered)
         self.counted["decisions.prompt"] += 1
         turn.writes.prompts[row.id] = row
         turn.prompts.append(row)
-        shown = {"offer": prompt.offer, "prompt": str(row.id), "device": f"{row.device:08x}"}
-        turn.events.append(Event("prompt", {**verdict, **shown, "why": list(prompt.why)}))
+        return prompt
 
     # Keeping the books
 
@@ -439,6 +452,15 @@ class Intake:
             return None
         number = subject.to_bytes(8, "big")
         return hashlib.blake2b(number, digest_size=4, key=self._handle_key).hexdigest()
+
+
+def _told(place: Mapping[str, object], decision: Decision, prompt: Prompt | None) -> Event:
+    verdict = {**place, "failed": dict(decision.failed)}
+    if prompt is None or decision.device is None:
+        return Event("no_prompt", verdict)
+    device = f"{decision.device.number:08x}"
+    shown = {"offer": prompt.offer, "prompt": str(prompt.id), "device": device}
+    return Event("prompt", {**verdict, **shown, "why": list(prompt.why)})
 
 
 def _within(bodies: Sequence[Collected], most: int) -> list[list[Collected]]:

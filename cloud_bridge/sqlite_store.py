@@ -130,7 +130,11 @@ class SqliteStore:
         self._commits += 1
         with self._owned() as database:
             put = database.executemany
-            put(PUT["vault"], map(_values["vault"], writes.vault))
+            if writes.vault:
+                put(PUT["vault"], map(_values["vault"], writes.vault))
+                # Kept apart from the vault: a copy without it must not give them out again.
+                highest = max(row.handle for row in writes.vault)
+                _mark(database, "next_number", (highest >> KIND_BITS) + 1)
             put(PUT["log"], map(_values["log"], writes.log))
             put(PUT["devices"], map(_values["devices"], writes.devices.values()))
             epochs = [row for row in writes.epochs.values() if row is not None]

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 class Tenancy:
     """`async with Tenancy(...)`: it takes and answers what devices and web shops of a tenant send.
 
-    `tell` gets its events, `failed` is called when it cannot go on; both on the event loop.
+    `tell` gets its events, all of them while `is_watched`; `failed` is called when it cannot go on.
+    Both are called on the event loop.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Tenancy:
         turnstile: Turnstile,
         open_database: OpenConnection,
         tell: Callable[[str, Sequence[Event]], None],
+        is_watched: Callable[[], bool],
         failed: Callable[[], None],
         most_people: int,
         keep_days: float,
@@ -62,6 +64,7 @@ class Tenancy:
         self._broker = broker
         self._turnstile = turnstile
         self._tell = tell
+        self._is_watched = is_watched
         self._failed = failed
         self._most_people = most_people
         self._keep_days = keep_days
@@ -93,6 +96,7 @@ class Tenancy:
             names,
             self._store,
             most_people=self._most_people,
+            is_watched=self._is_watched,
         )
         await asyncio.to_thread(intake.restore, self._clock, self._rebuild)
         self.ingest = Ingest(

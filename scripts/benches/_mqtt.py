@@ -96,16 +96,19 @@ class Connection(asyncio.Protocol):
         at = 0
         while (packet := _packet(received, at)) is not None:
             first, start, at = packet
-            self._take(first >> 4, bytes(received[start:at]))
+            self._take(first >> 4, first & _QOS_1, bytes(received[start:at]))
         del received[:at]
 
     # Packets
 
-    def _take(self, kind: int, body: bytes) -> None:
+    def _take(self, kind: int, qos: int, body: bytes) -> None:
         if kind == _PUBLISH:
             size = 2 + int.from_bytes(body[:2], "big")
-            self._write(_PUBACK, 0, body[size : size + 2])
-            self._listener.received(body[2:size].decode(), body[size + 2 :])
+            topic = body[2:size].decode()
+            if qos:
+                self._write(_PUBACK, 0, body[size : size + 2])
+                size += 2
+            self._listener.received(topic, body[size:])
         elif kind == _CONNACK:
             # All filters in one packet, and the answer comes after all: SUBSCRIBE has flags 2.
             filters = b"".join(_text(topic) + b"\1" for topic in self._topics)
