@@ -7,7 +7,9 @@ import signal
 import socket
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from cloud_bridge import broker as module
 from cloud_bridge.broker import Embedded, ExternalBroker, Mosquitto, choose
@@ -88,3 +90,34 @@ def test_mosquitto_is_started_again_and_ends_with_us(tmp_path: Path) -> None:
         assert not await reachable(own.address)
 
     asyncio.run(run())
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="MOSQUITTO IS NOT INSTALLED")
+def test_mosquitto_keeps_no_more_for_who_does_not_read_than_we_allow(tmp_path: Path) -> None:
+    held: dict[str, int] = {}
+
+    def flood(port: int) -> None:
+        slow, fast = (paho.Client(CallbackAPIVersion.VERSION2, name) for name in ("slow", "fast"))
+        for client in (slow, fast):
+            client.connect("127.0.0.1", port)
+        slow.on_subscribe = lambda *_: held.update(subscribed=1)
+        slow.subscribe("edge/1/acme/bulk/+", 1)
+        while "subscribed" not in held:
+            slow.loop(1)
+        fast.loop_start()
+        for _ in range(8):  # 128 MiB, of which half may be queued
+            sent = [fast.publish("edge/1/acme/bulk/1", bytes(65_536), 1) for _ in range(256)]
+            sent[-1].wait_for_publish(30)
+        fast.disconnect()
+        fast.loop_stop()
+        (pid,) = pids_of(tmp_path / "mosquitto.conf")
+        status = Path(f"/proc/{pid}/status").read_text()
+        held["kib"] = int(status.split("VmRSS:")[1].split()[0])
+        slow.disconnect()
+
+    async def run() -> None:
+        async with choose("mosquitto", 0, tmp_path) as own:
+            await asyncio.to_thread(flood, own.address.port)
+
+    asyncio.run(run())
+    assert 64 * 1024 <= held["kib"] < 100 * 1024
