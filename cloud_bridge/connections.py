@@ -47,6 +47,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """See httptools."""
         self._reading = self._in_head = True
+        self._resting = False
         self._age_s = 0
         super().on_message_begin()
 

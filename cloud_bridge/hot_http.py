@@ -48,6 +48,7 @@ class HotHttp(BoundedHttp):
     def on_message_begin(self) -> None:
         """See httptools. What only the usual way needs is made there."""
         self._reading = self._in_head = True
+        self._resting = False
         self._age_s = 0
         self.url = b""
         self.headers = []

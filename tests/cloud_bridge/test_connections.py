@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from cloud_bridge import connections
+from cloud_bridge.turn import Collected
 from tests.cloud_bridge.rig import Rig
 from tests.cloud_bridge.served import Door, Wire, post, served
 from tests.cloud_bridge.test_collect_app import BODY, bearer
@@ -17,9 +18,14 @@ from tests.cloud_bridge.test_collect_app import BODY, bearer
 HEAD = b"POST /collect HTTP/1.1\r\nHost: bridge\r\n"
 
 
-def ask(tmp_path: Path, questions: Callable[[Door, httpx.AsyncClient], Awaitable[None]]) -> Door:
+def ask(
+    tmp_path: Path,
+    questions: Callable[[Door, httpx.AsyncClient], Awaitable[None]],
+    *,
+    is_hot: bool = True,
+) -> Door:
     with Rig(tmp_path) as rig:
-        door = Door(rig)
+        door = Door(rig, is_hot=is_hot)
 
         async def run() -> None:
             async with served(door, second_s=0.02) as client:
@@ -127,9 +133,35 @@ def test_what_was_refused_is_not_read_for_ever(
     ask(tmp_path, questions)
 
 
-def test_a_large_body_in_one_piece_is_no_long_head(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_hot", [True, False], ids=["hot", "asgi"])
+def test_large_bodies_in_one_piece_are_no_long_heads(tmp_path: Path, is_hot: bool) -> None:
     async def questions(door: Door, _client: httpx.AsyncClient) -> None:
+        key = door.key()
         padded = json.dumps(BODY).encode() + b" " * 60_000
-        assert (await door.says(post(door.key(), padded)))[0] == 202
+        for _ in range(50):
+            assert (await door.says(post(key, padded)))[0] == 202
 
-    ask(tmp_path, questions)
+    door = ask(tmp_path, questions, is_hot=is_hot)
+    assert (door.counted["accepted"], door.counted["duplicate"]) == (1, 49)
+
+
+@pytest.mark.parametrize("is_hot", [True, False], ids=["hot", "asgi"])
+def test_who_was_refused_and_asks_on_may_wait_for_the_answer(tmp_path: Path, is_hot: bool) -> None:
+    """The refusal is there at once, and the connection rests; but not for what came with it."""
+
+    async def questions(door: Door, _client: httpx.AsyncClient) -> None:
+        key = door.key()
+        collect = door.collect
+
+        async def slowly(tenant: str, collected: Collected) -> bool:
+            await asyncio.sleep(0.02 * 20)  # longer than a connection may rest
+            return await collect(tenant, collected)
+
+        door.collect = slowly
+        wire = await Wire.to(door.port)
+        wire.writer.write(post(key, b"[]") + post(key, BODY))
+        assert (await wire.answer())[0] in (400, 422)
+        assert (await wire.answer())[0] == 202
+        await wire.close()
+
+    ask(tmp_path, questions, is_hot=is_hot)
