@@ -314,6 +314,10 @@ class Ingest:
 
     def _messages(self, turn: Turn, arrivals: list[Arrival], now_s: float) -> list[Token]:
         for at, arrival in enumerate(arrivals):
+            if at and self._live and arrival.token[0] != LIVE:
+                # Somebody has just come in: the commit is now, and the rest of the bulk after that.
+                self._put_back(arrivals[at:])
+                return [taken.token for taken in arrivals[:at]]
             try:
                 self.intake.message(turn, arrival, now_s)
             except StorageError as error:
