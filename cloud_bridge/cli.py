@@ -84,20 +84,24 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=raw,
     )
     for command in (run, enrol, revoke, devices):
-        command.add_argument(
-            "--data", type=Path, required=True, metavar="DIR", help="the bridge's folder"
-        )
-        command.add_argument(
-            "--tenant",
-            metavar="NAME",
-            help="which tenant; needed for a new one, and (but for run) where there are several",
-        )
+        _add_whose(command)
     _add_run(run)
     _add_enrol(enrol)
     inspecting.add_options(inspect, _device)
     revoke.add_argument("device", type=_device, help="its number, as `devices` lists it")
     _add_key(commands)
     return parser
+
+
+def _add_whose(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="the bridge's folder"
+    )
+    command.add_argument(
+        "--tenant",
+        metavar="NAME",
+        help="which tenant; needed for a new one, and (but for run) where there are several",
+    )
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
@@ -167,10 +171,7 @@ def _add_key(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     listing = doings.add_parser("list", help="list the keys, without the keys themselves")
     revoke = doings.add_parser("revoke", help="take nothing more by a key")
     for command in (add, listing, revoke):
-        command.add_argument(
-            "--data", type=Path, required=True, metavar="DIR", help="the bridge's folder"
-        )
-    add.add_argument("--tenant", metavar="NAME", help="which tenant; for a new one or of several")
+        _add_whose(command)
     add.add_argument("--site", required=True, help="what its events are reported as, as web-shop")
     add.add_argument(
         "--origin",

@@ -182,7 +182,12 @@ def test_from_enrolment_to_prompt_and_over_a_restart(tmp_path: Path, broker: str
             async with connected(gateway, ready["broker"]) as store:
                 store.send(LIVE, gateway.start((0, 1, 2), now_ms=now_ms))
                 assert await store.hears("ack") == [(1, 0, 0)]
-            assert (await health(ready["http"]))["people"]["known"] == 1
+                again = make("visit.enter", now_ms, visit=2, visitor="ble:1", zone="coffee")
+                store.send(LIVE, gateway.rows(again))
+                assert await store.hears("ack") == [(1, 1, 1)]
+            report = await health(ready["http"])
+            assert report["counted"]["decisions.failed.cooldown"] == 1  # who that is, is known
+            assert report["people"]["in_memory"] > 0
 
     asyncio.run(first_start())
     asyncio.run(second_start())
@@ -259,7 +264,9 @@ def test_keys_are_shown_once_and_revoked_while_it_runs(tmp_path: Path) -> None:
     assert "origin is" in command(*make, "--origin", "shop.example", code=1)
     assert "1 to" in command(*make, "--burst", "0", code=1)
     assert "no API key" in command("key", "revoke", *data, "9", code=1)
-    assert all(key.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert tmp_path / "acme/devices.sqlite" in files
+    assert all(key.encode() not in path.read_bytes() for path in files)
 
     async def run() -> None:
         async with (

@@ -1,9 +1,10 @@
 """Who is prompted, and which clause says no: one table."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from msgspec.structs import replace as structs_replace
+from msgspec import structs
 
 from cloud_bridge.decision import CLAUSES, Situation, decide, prompt_id, prompt_of, shows
 from cloud_bridge.profile import Profile
@@ -38,6 +39,12 @@ OTHER = Rule(
 )
 KIOSK = Device(1, "paris", "k", "kiosk", "bar", 0, False, None)
 SHE = Profile({"coffee": NOW - DAY}, {"prompts": (NOW - DAY, True)}, {})
+
+
+def but(**other: Any) -> Profile:
+    return structs.replace(SHE, **other)
+
+
 HERE = Situation("paris", "bar", NOW, SHE, shows([KIOSK]))
 
 
@@ -52,21 +59,12 @@ def test_all_clauses_hold() -> None:
     [
         ("zone", replace(HERE, zone="door")),
         ("known", replace(HERE, profile=None)),
-        ("interest", replace(HERE, profile=structs_replace(SHE, interests={"tea": NOW}))),
-        (
-            "interest",
-            replace(HERE, profile=structs_replace(SHE, interests={"coffee": NOW - 8 * DAY})),
-        ),
-        ("consent", replace(HERE, profile=structs_replace(SHE, consents={}))),
-        (
-            "consent",
-            replace(HERE, profile=structs_replace(SHE, consents={"prompts": (NOW, False)})),
-        ),
-        ("consent", replace(HERE, profile=structs_replace(SHE, consents={"mail": (NOW, True)}))),
-        (
-            "cooldown",
-            replace(HERE, profile=structs_replace(SHE, offered={"tasting": NOW - 3_599_999})),
-        ),
+        ("interest", replace(HERE, profile=but(interests={"tea": NOW}))),
+        ("interest", replace(HERE, profile=but(interests={"coffee": NOW - 8 * DAY}))),
+        ("consent", replace(HERE, profile=but(consents={}))),
+        ("consent", replace(HERE, profile=but(consents={"prompts": (NOW, False)}))),
+        ("consent", replace(HERE, profile=but(consents={"mail": (NOW, True)}))),
+        ("cooldown", replace(HERE, profile=but(offered={"tasting": NOW - 3_599_999}))),
         ("surface", replace(HERE, shows={})),
         ("surface", replace(HERE, shows=shows([replace(KIOSK, zone="door")]))),
         ("surface", replace(HERE, shows=shows([replace(KIOSK, site="rome")]))),
@@ -87,7 +85,7 @@ def test_the_table_has_a_case_for_every_clause() -> None:
 
 
 def test_after_its_cooldown_an_offer_is_made_again() -> None:
-    rested = structs_replace(SHE, offered={"tasting": NOW - 3_600_000})
+    rested = but(offered={"tasting": NOW - 3_600_000})
     assert decide([RULE], replace(HERE, profile=rested)).rule == RULE
 
 

@@ -5,12 +5,14 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_bridge.queues import FairQueue, Turnstile
+from cloud_bridge.queues import RUN, FairQueue, Turnstile
 from cloud_bridge.turn import Arrival
 
 WAIT_S = 30.0
@@ -27,15 +29,40 @@ def names(arrivals: list[Arrival]) -> list[tuple[int, int]]:
 # FairQueue
 
 
-def test_one_of_each_device_in_the_order_of_their_coming() -> None:
+def test_a_run_of_each_device_in_the_order_of_their_coming() -> None:
     queue = FairQueue(100)
-    for device, count in ((1, 4), (2, 1), (3, 2)):
+    for device, count in ((1, 2 * RUN), (2, 1), (3, RUN + 1)):
         for number in range(count):
             assert queue.put(arrival(device, number))
-    assert names(queue.take(2)) == [(1, 0), (2, 0)]
-    assert names(queue.take(100)) == [(3, 0), (1, 1), (3, 1), (1, 2), (1, 3)]
+    first = [(1, number) for number in range(RUN)]
+    assert names(queue.take(RUN + 1)) == [*first, (2, 0)]
+    second = [(3, number) for number in range(RUN)]
+    rest = [(1, number) for number in range(RUN, 2 * RUN)]
+    assert names(queue.take(100)) == [*second, *rest, (3, RUN)]
     assert len(queue) == 0
     assert queue.take(5) == []
+
+
+def test_however_fast_one_adds_the_others_wait_for_one_run_of_it() -> None:
+    queue = FairQueue(1000)
+    number = served = 0
+    since = {2: 0, 3: 0}
+    heard = 0
+    for device in (1, 2, 3):
+        assert queue.put(arrival(device, number))
+    for most in (1, 2, 3, RUN + 1, RUN + 2) * 8:
+        while queue.put(arrival(1, number)):
+            number += 1
+        taken = names(queue.take(most))
+        for at, (device, _) in enumerate(taken, heard):
+            if device in since:
+                assert at - since[device] <= RUN + 1  # a run of the first, one of the other's
+                served += 1
+        heard += len(taken)
+        for device in {2, 3} & {device for device, _ in taken}:
+            since[device] = heard
+            assert queue.put(arrival(device, number))
+    assert served > 20
 
 
 def test_who_floods_has_a_share_and_no_more() -> None:
@@ -45,7 +72,7 @@ def test_who_floods_has_a_share_and_no_more() -> None:
     assert all(queue.put(arrival(2, number)) for number in range(8))
     assert [queue.put(arrival(3, number)) for number in range(5)] == [True] * 4 + [False]
     assert len(queue) == 20
-    assert Counter(device for device, _ in names(queue.take(6))) == {1: 2, 2: 2, 3: 2}
+    assert Counter(device for device, _ in names(queue.take(2 * RUN + 2))) == {1: 4, 2: 4, 3: 2}
     assert queue.put(arrival(1, 99))
 
 
@@ -75,27 +102,31 @@ def test_how_long_the_oldest_has_waited() -> None:
     queue.put(arrival(2, 0, 40))
     queue.put(arrival(1, 1, 60))
     assert queue.oldest_ms() == 40
+    queue.take(1)
+    assert queue.oldest_ms() == 40
     queue.take(2)
+    assert queue.oldest_ms() is None
+    queue.put_back([arrival(1, 1, 60)])
     assert queue.oldest_ms() == 60
 
 
 @given(
     st.lists(
         st.tuples(st.just("put"), st.integers(1, 4))
-        | st.tuples(st.just("take"), st.integers(0, 6))
-        | st.tuples(st.just("back"), st.integers(0, 6)),
-        max_size=60,
+        | st.tuples(st.just("take"), st.integers(0, 3 * RUN))
+        | st.tuples(st.just("back"), st.integers(0, 3 * RUN)),
+        max_size=100,
     )
 )
 def test_nothing_is_lost_doubled_or_overtaken_by_its_own_device(
     steps: list[tuple[str, int]],
 ) -> None:
-    queue = FairQueue(12, share=5)
+    queue = FairQueue(24, share=2 * RUN + 2)
     put = 0
     waiting: dict[int, list[int]] = {device: [] for device in range(1, 5)}
     for what, value in steps:
         if what == "put":
-            has_room = sum(map(len, waiting.values())) < 12 and len(waiting[value]) < 5
+            has_room = sum(map(len, waiting.values())) < 24 and len(waiting[value]) < 2 * RUN + 2
             assert queue.put(arrival(value, put)) == has_room
             if has_room:
                 waiting[value].append(put)
@@ -105,8 +136,11 @@ def test_nothing_is_lost_doubled_or_overtaken_by_its_own_device(
         counts = Counter(device for device, _ in names(taken))
         for device, number in names(taken):
             assert waiting[device].pop(0) == number
-        for device, left in waiting.items():  # nobody had two while another who waited had none
-            assert not left or counts[device] >= max(counts.values(), default=0) - 1
+        rounds = -(-max(counts.values(), default=0) // RUN)
+        for device, left in waiting.items():  # nobody had two runs while another who waits had none
+            assert not left or counts[device] >= RUN * (rounds - 1)
+        runs = sum(1 for _ in groupby(names(taken), key=itemgetter(0)))
+        assert runs <= sum(-(-count // RUN) for count in counts.values())  # and they were in a row
         if what == "back":
             queue.put_back(taken)
             for device, number in reversed(names(taken)):

@@ -61,7 +61,7 @@ def test_another_process_sees_what_changed(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--tenant"):
+    with pytest.raises(ConfigError, match="no tenant has this folder"):
         opened(tmp_path, None)
     with pytest.raises(ConfigError, match="tenant"):
         opened(tmp_path, "No Spaces")

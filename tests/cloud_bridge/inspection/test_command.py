@@ -18,7 +18,15 @@ import pytest
 from cloud_bridge.inspection import facts as inspected
 from edge_sdk.wire.topics import LIVE
 from edge_sdk.wire.touchpoint import make
-from tests.cloud_bridge.test_bridge_process import BRIDGE, WAIT_S, connected, enrol, running, web
+from tests.cloud_bridge.test_bridge_process import (
+    BRIDGE,
+    WAIT_S,
+    command,
+    connected,
+    enrol,
+    running,
+    web,
+)
 
 DOCUMENT = Path(__file__).parents[3] / "docs/inspect.md"
 
@@ -41,6 +49,7 @@ def told(data: Path, *options: str) -> dict[str, Any]:
 def test_it_tells_what_a_running_bridge_has_taken(tmp_path: Path) -> None:
     gateway = enrol(tmp_path, "gateway", "--tenant", "acme")
     file = tmp_path / "running.json"
+    add_key = ("key", "add", "--data", str(tmp_path), "--site", "shop")
     now_ms = int(time.time() * 1000)
     enter = make("visit.enter", now_ms, visit=1, visitor="ble:1", zone="coffee")
 
@@ -55,7 +64,10 @@ def test_it_tells_what_a_running_bridge_has_taken(tmp_path: Path) -> None:
                 assert await store.hears("ack") == [(0, 0, 0)]
                 store.send(LIVE, gateway.rows(enter, enter))
                 assert await store.hears("ack") == [(0, 1, 1)]
-                answer = await client.post(f"{ready['http']}/collect", json=web("cookie:1"))
+                key = (await asyncio.to_thread(command, *add_key)).strip()
+                bearer = {"Authorization": f"Bearer {key}"}
+                body = web("cookie:1")
+                answer = await client.post(f"{ready['http']}/collect", json=body, headers=bearer)
                 assert answer.status_code == 202
                 facts = await asyncio.to_thread(told, tmp_path, "--check")
                 plain = await asyncio.to_thread(inspect, tmp_path, "--log", "3")
