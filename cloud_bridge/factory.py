@@ -102,8 +102,9 @@ class Bridge:
         config = self.config
         self._over = asyncio.get_running_loop().create_future()
         chosen = rules.load(config.rules) if config.rules else rules.load()
-        names = [config.tenant] if config.tenant else tenants_in(config.data)
-        names = sorted({*names, *tenants_in(config.data)})
+        names = set(tenants_in(config.data))
+        if config.tenant is not None or not names:
+            names.add(home_of(config.data, config.tenant).name)
         config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         broker = choose(config.broker, config.broker_port, config.data)
         listener = _listener(config.http_host, config.http_port)
@@ -111,7 +112,7 @@ class Bridge:
         await self._parts.enter_async_context(broker)
         self.broker_url = str(broker.address)
         turnstile = Turnstile()
-        for name in names:
+        for name in sorted(names):
             self.tenants[name] = await self._parts.enter_async_context(
                 Tenancy(
                     name,
@@ -132,7 +133,12 @@ class Bridge:
             )
         await self._serve(listener)
         self._announce()
-        log.info("bridge of %s: http %s, broker %s", names, self.http_url, self.broker_url)
+        log.info(
+            "bridge of %s: http %s, broker %s",
+            ", ".join(self.tenants),
+            self.http_url,
+            self.broker_url,
+        )
 
     def _watch_keys(self, tenant: str) -> KeyWatch:
         """Keep the ring as a registry is, by a connection of the event loop's own."""
