@@ -31,6 +31,7 @@ from cloud_bridge.web import Ports, Web
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.apsw_sqlite import open_connection
 from edge_sdk.adapters.sqlite import OpenConnection
+from edge_sdk.errors import ConfigError
 from edge_sdk.wire.enrolment import to_token
 from edge_sdk.wire.suite import Suite
 
@@ -102,9 +103,11 @@ class Bridge:
         config = self.config
         self._over = asyncio.get_running_loop().create_future()
         chosen = rules.load(config.rules) if config.rules else rules.load()
-        names = set(tenants_in(config.data))
-        if config.tenant is not None or not names:
-            names.add(home_of(config.data, config.tenant).name)
+        wanted = [] if config.tenant is None else [config.tenant]
+        names = sorted({*wanted, *tenants_in(config.data)})
+        homes = {name: home_of(config.data, name) for name in names}
+        if not homes:
+            raise ConfigError(f"{config.data}: no tenant has a folder here; make one: --tenant")
         config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         broker = choose(config.broker, config.broker_port, config.data)
         listener = _listener(config.http_host, config.http_port)
@@ -112,11 +115,11 @@ class Bridge:
         await self._parts.enter_async_context(broker)
         self.broker_url = str(broker.address)
         turnstile = Turnstile()
-        for name in sorted(names):
+        for name, home in homes.items():
             self.tenants[name] = await self._parts.enter_async_context(
                 Tenancy(
                     name,
-                    home_of(config.data, name),
+                    home,
                     suite=self._suite,
                     rules=chosen,
                     clock=self._clock,
@@ -133,12 +136,7 @@ class Bridge:
             )
         await self._serve(listener)
         self._announce()
-        log.info(
-            "bridge of %s: http %s, broker %s",
-            ", ".join(self.tenants),
-            self.http_url,
-            self.broker_url,
-        )
+        log.info("bridge of %s: http %s, broker %s", ", ".join(names), self.http_url, self.broker_url)
 
     def _watch_keys(self, tenant: str) -> KeyWatch:
         """Keep the ring as a registry is, by a connection of the event loop's own."""
@@ -229,9 +227,7 @@ class Bridge:
         together: dict[str, Any] = {}
         for name, told in each.items():
             reasons = told.pop("reasons")
-            broker = told.pop("broker")
             together = _added(together, told)
-            together["broker"] = broker
             together.setdefault("reasons", {}).update(_reasons(name, reasons, len(each)))
         return {
             "status": "degraded" if together.get("reasons") else "ok",
@@ -243,14 +239,16 @@ class Bridge:
 
 
 def _added(one: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers of two reports added up; of ages the greater, of words the one that is not well."""
+    """Numbers of two reports added up; of ages the greater, of the rest what is not well."""
     sum_: dict[str, Any] = dict(one)
     for name, value in other.items():
         if name not in sum_:
             sum_[name] = dict(value) if isinstance(value, dict) else value
         elif isinstance(value, dict):
             sum_[name] = _added(sum_[name], value)
-        elif isinstance(value, str):
+        elif isinstance(value, bool):
+            sum_[name] = sum_[name] and value
+        elif isinstance(value, str | None):
             sum_[name] = value if sum_[name] == "ok" else sum_[name]
         elif name.endswith("_ms"):
             sum_[name] = max(sum_[name], value)

@@ -86,7 +86,8 @@ class Heard:
 async def connected(device: LittleDevice, broker: str) -> AsyncIterator[Heard]:
     heard = Heard(device)
     down = topic(device.tenant, DOWN, device.number)
-    async with PahoLink(Broker.parse(broker), f"d{device.number}", heard, [down]) as heard.link:
+    client_id = f"{device.tenant}-{device.number}"
+    async with PahoLink(Broker.parse(broker), client_id, heard, [down]) as heard.link:
         async with asyncio.timeout(WAIT_S):
             await heard.up.wait()
         yield heard
