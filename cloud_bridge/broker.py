@@ -22,16 +22,15 @@ HOST = "127.0.0.1"
 START_S = 10.0
 FREE_S = 3.0
 
-# mosquitto's defaults drop silently above 1,000 queued messages, and hold a connection to 20 that
-# are not released yet. Queued for a connection are 64 MiB: where a bridge stalls for long, the
-# devices keep the rest.
+# mosquitto's defaults drop silently above 1,000 queued messages, whatever their size, and hold a
+# connection to 20 that are not released yet. What is dropped above these limits comes again.
 _MOSQUITTO = """\
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
 max_inflight_messages 256
 max_queued_messages 100000
-max_queued_bytes 67108864
+max_queued_bytes 268435456
 set_tcp_nodelay true
 log_dest stderr
 log_type error

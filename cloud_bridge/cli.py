@@ -274,6 +274,7 @@ def _run(args: argparse.Namespace) -> int:
         args.keep_days,
         args.rebuild,
     )
+    sys.setswitchinterval(SWITCH_S)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         return runner.run(_serve(config, args.ready_json))
 
@@ -284,6 +285,11 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:  # there is none for Windows
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+# How long the working thread may keep the interpreter from the event loop, where visits arrive.
+# Python's own 5 ms are as long as all the rest of a prompt's way.
+SWITCH_S = 0.001
 
 
 async def _serve(config: Config, ready_json: bool) -> int:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cloud_bridge.people import Profile
+from cloud_bridge.profile import Profile
 from cloud_bridge.registry import Device
 from cloud_bridge.rules import Rule
 from edge_sdk.wire.control import Prompt

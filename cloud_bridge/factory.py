@@ -136,7 +136,9 @@ class Bridge:
             )
         await self._serve(listener)
         self._announce()
-        log.info("bridge of %s: http %s, broker %s", names, self.http_url, self.broker_url)
+        log.info(
+            "bridge of %s: http %s, broker %s", ", ".join(names), self.http_url, self.broker_url
+        )
 
     def _watch_keys(self, tenant: str) -> KeyWatch:
         """Keep the ring as a registry is, by a connection of the event loop's own."""

@@ -15,17 +15,18 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cloud_bridge.clock import Clock
-from cloud_bridge.dispatch import Downlink, Message
+from cloud_bridge.dispatch import Downlink
 from cloud_bridge.errors import FencedError, StalledError
+from cloud_bridge.following import Following
 from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.intake import Intake
 from cloud_bridge.queues import FairQueue, Turnstile
 from cloud_bridge.registry import Registry
-from cloud_bridge.store import PromptRow, Store
-from cloud_bridge.turn import Arrival, Collected, Event, Token, Turn
+from cloud_bridge.store import Store
+from cloud_bridge.turn import Answer, Arrival, Collected, Outcome, Token, Turn
 from edge_sdk.errors import StorageError
 from edge_sdk.wire.topics import LIVE
 
@@ -39,29 +40,16 @@ BEHIND_A_TURN = 200
 BEHIND_ALONE = 1000
 # Bulk is in no hurry: in company it costs fewer commits, and a visit finds the disk free.
 BULK_LINGER_S = 0.05
+# Nobody stands before a kiosk for the sake of a web body; in company it costs less.
+BODY_LINGER_S = 0.004
 BODIES_A_TURN = 256
 _FAILED = "ingest failed; the bridge must be started again"
-_LOGGED = ("gap",)  # what each customer does is in /feed, and counted
 # How often the registry is looked at when nothing comes.
 _IDLE_S = 0.5
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
 # A tenant that is never idle keeps house as well.
 _KEEP_HOUSE_S = 0.25
-
-# What is told to whoever waits for a body: whether it was a duplicate; None: it was not taken.
-Answer = Callable[[bool | None], None]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What follows a commit, to be done on the event loop: send, release to the broker, tell."""
-
-    messages: list[Message] = field(default_factory=list)
-    tokens: list[Token] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    answers: list[tuple[Answer, bool | None]] = field(default_factory=list)
-    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -96,7 +84,7 @@ class Ingest:
         self.failed = False
         self._store = store
         self._registry = registry
-        self._downlink = downlink
+        self._following = Following(intake, registry, downlink, clock, deliver)
         self._clock = clock
         self._deliver = deliver
         self._turnstile = turnstile or Turnstile()
@@ -106,13 +94,11 @@ class Ingest:
         self._ready = threading.Condition()
         self._stopping = threading.Event()
         self._state = threading.Lock()  # whoever takes a turn holds it
-        self._due_s: float | None = None
         self._here_again_s = 0.0
         self._unfinished: tuple[Turn, list[Token]] | None = None
         self._registry_version: int | None = None
         self._registry_ns = 0
         self._registry_look_s = 0.0
-        self._expired: list[PromptRow] = []
         self._retry_s = _FIRST_RETRY_S
         self._keep_house_s = 0.0
         self._told_damaged = 0
@@ -161,7 +147,8 @@ class Ingest:
             if closed or len(self._bodies) >= MAX_WAITING:
                 raise StalledError("the bridge takes nothing at the moment; send it again")
             self._bodies.append(_Body(collected, answer))
-            self._ready.notify()
+            if len(self._bodies) == 1:
+                self._ready.notify()
 
     def waiting(self) -> dict[str, int]:
         """How many messages and bodies wait."""
@@ -205,7 +192,7 @@ class Ingest:
                 # It has to be made again, and the loop must not wait for that.
                 self._unfinished = turn, tokens
             else:
-                self._follow(turn, tokens)
+                self._following.follow(turn, tokens)
         except Exception:
             log.exception(_FAILED)
             self._fail()
@@ -290,7 +277,7 @@ class Ingest:
             (turn, tokens), self._unfinished = self._unfinished, None
             if not self._commit(turn):
                 return False
-            self._follow(turn, tokens)
+            self._following.follow(turn, tokens)
         return True
 
     def _turn(self, arrivals: list[Arrival], bodies: list[_Body]) -> None:
@@ -307,7 +294,7 @@ class Ingest:
             self._refuse_bodies(bodies)
         else:
             told = zip((body.answer for body in bodies), answers, strict=True)
-            self._follow(turn, tokens, list(told))
+            self._following.follow(turn, tokens, list(told))
         if self.stalled is not None:
             self._stopping.wait(self._retry_s)
 
@@ -323,12 +310,17 @@ class Ingest:
         if behind:
             self.intake.snapshot.begin_if_due(self.intake.next_log_id - 1, now_s)
         self.intake.finish(turn, behind)
-        turn.writes.prompts.update((row.id, row) for row in self._expired)
-        self._expired = []
+        following = self._following
+        turn.writes.prompts.update((row.id, row) for row in following.expired)
+        following.expired = []
         return turn, tokens, answers
 
     def _messages(self, turn: Turn, arrivals: list[Arrival], now_s: float) -> list[Token]:
         for at, arrival in enumerate(arrivals):
+            if at and self._live and arrival.token[0] != LIVE:
+                # Somebody has just come in: the commit is now, and the rest of the bulk after that.
+                self._put_back(arrivals[at:])
+                return [taken.token for taken in arrivals[:at]]
             try:
                 self.intake.message(turn, arrival, now_s)
             except StorageError as error:
@@ -353,6 +345,10 @@ class Ingest:
                 self._ready.wait(self._idle_s())
             if self._bulk:
                 self._ready.wait_for(self._is_urgent, BULK_LINGER_S)
+            alone = bool(self._bodies) and not self._live
+        if alone:
+            self._stopping.wait(BODY_LINGER_S)
+        with self._ready:
             arrivals = self._live.take(LIVE_A_TURN) + self._bulk.take(BULK_A_TURN)
             bodies = [self._bodies.popleft() for _ in range(min(BODIES_A_TURN, len(self._bodies)))]
         return arrivals, bodies
@@ -361,7 +357,7 @@ class Ingest:
         """How long there is nothing to do, if nothing comes."""
         if self._house_more or self.intake.snapshot.under_way:
             return 0.0
-        due_s = self._due_s
+        due_s = self._following.due_s
         idle_s = _IDLE_S if due_s is None else due_s - self._clock.steady_s()
         return max(0.0, min(_IDLE_S, idle_s))
 
@@ -397,7 +393,7 @@ class Ingest:
                 raise
             except StorageError as error:
                 if self.stalled is None:
-                    self._deliver(Outcome(messages=self._busy(turn)))
+                    self._deliver(Outcome(messages=self._following.busy(turn)))
                 self._stall(error)
                 if self._stopping.wait(self._retry_s):
                     return False
@@ -414,62 +410,3 @@ class Ingest:
         else:
             self._retry_s = min(self._retry_s * 2, _LONGEST_RETRY_S)
         self.stalled = str(error)
-
-    def _busy(self, turn: Turn) -> list[Message]:
-        told = []
-        for device, held in turn.acks.items():
-            ear = self.intake.receivers[device].ear
-            if ear is not None:
-                refused = [(epoch, seq, "busy") for epoch, seq in held]
-                told.append(self._downlink.refuse(ear, device, refused))
-        return told
-
-    def _follow(
-        self,
-        turn: Turn,
-        tokens: list[Token],
-        answers: Sequence[tuple[Answer, bool | None]] = (),
-    ) -> None:
-        """Prompts first: somebody is waiting for them."""
-        prompts = self._prompts(turn)
-        if prompts:
-            self._deliver(Outcome(messages=prompts))
-        outcome = Outcome(tokens=tokens, events=turn.events, answers=list(answers))
-        for device in turn.started:
-            log.info("device %08x begins epoch %d", device, self.intake.newest_epoch(device))
-        for event in turn.events:
-            if event.kind in _LOGGED:
-                log.info("%s: %s", event.kind, event.fields)
-        for device, held in turn.acks.items():
-            ear = self.intake.receivers[device].ear
-            if ear is not None:
-                outcome.messages += self._downlink.acknowledge(ear, device, held)
-        for (device, ear), refused in turn.refusals.items():
-            outcome.messages.append(self._downlink.refuse(ear, device, refused))
-        if outcome.messages or outcome.tokens or outcome.events or outcome.answers:
-            self._deliver(outcome)
-        self._forget_root_keys(turn)
-        self._due_s = self.intake.outstanding.next_s()
-
-    def _prompts(self, turn: Turn) -> list[Message]:
-        now_s = self._clock.steady_s()
-        outstanding = self.intake.outstanding
-        for row in turn.prompts:
-            outstanding.add(row, row.expires_ms - row.created_ms, now_s)
-        for device in turn.started:
-            outstanding.hurry(device, now_s)
-        due, self._expired = outstanding.take_due(now_s)
-        messages = []
-        for row, prompt in due:
-            receiver = self.intake.receivers.get(row.device)
-            if receiver is not None and receiver.ear is not None:
-                messages.append(self._downlink.prompt(receiver.ear, row.device, prompt))
-        return messages
-
-    def _forget_root_keys(self, turn: Turn) -> None:
-        if turn.adopted:
-            log.info("%d enrolments taken over from the registry", len(turn.adopted))
-            try:
-                self._registry.forget_keys(turn.adopted)
-            except StorageError as error:
-                log.error("root keys stay in the registry for now: %s", error)

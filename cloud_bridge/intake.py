@@ -5,33 +5,29 @@ until the turn is committed, so a turn is committed, sooner or later, or the pro
 is read before anything changes: where it fails, the message can be taken in again.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-
-import msgspec
+from collections.abc import Callable, Sequence
 
 from cloud_bridge import restoring
-from cloud_bridge.batch import Batch, Told
-from cloud_bridge.clock import NO_OFFSET, Clock, Offset, estimate
-from cloud_bridge.decision import Decision, Situation, decide, prompt_id, prompt_of, shows
+from cloud_bridge.batch import Batch
+from cloud_bridge.clock import Clock, estimate
+from cloud_bridge.decision import shows
 from cloud_bridge.decode import decode
-from cloud_bridge.dispatch import Outstanding, row_of
-from cloud_bridge.people import MAX_RESIDENT, OUTCOME_CODES, Offered, People
+from cloud_bridge.dispatch import Outstanding
+from cloud_bridge.noting import NOTABLE, Noting
+from cloud_bridge.people import MAX_RESIDENT, People
 from cloud_bridge.receiving import GAP_REASONS, MALFORMED, GapRange, NoHello, Opened, Receiver
 from cloud_bridge.registry import Device
 from cloud_bridge.rules import Rule
 from cloud_bridge.snapshot import Snapshot
 from cloud_bridge.store import BATCH, DECISION, GAPS, LogRow, Store
-from cloud_bridge.turn import Arrival, Collected, Event, Turn
+from cloud_bridge.turn import Arrival, Collected, Event, Origin, Turn
 from cloud_bridge.vault import Vault
 from edge_sdk.wire.batch import BatchError
 from edge_sdk.wire.control import (
     REFUSAL_CODES,
     ControlError,
     Hello,
-    Prompt,
     decode_hello,
     decode_notice,
     encode_notice,
@@ -39,33 +35,12 @@ from edge_sdk.wire.control import (
 from edge_sdk.wire.seal import HELLO, NOTICE, UP_KINDS, Header, Refused, read_header
 from edge_sdk.wire.suite import Suite
 from edge_sdk.wire.topics import LIVE, device_of
-from edge_sdk.wire.touchpoint import BY_CODE, CODES
+from edge_sdk.wire.touchpoint import BY_CODE
 
-# A visit that is told later than this is history: the customer may be anywhere.
-FRESH_MS = 30_000
 # A log row of web bodies holds no more touchpoints than a device's batch may.
 _MOST_BODIES = 4096
 
-_VISIT_ENTER, _VISIT_DWELL = CODES["visit.enter"], CODES["visit.dwell"]
-_NOTABLE = frozenset({_VISIT_ENTER, _VISIT_DWELL, *OUTCOME_CODES})
 _NAMES = {code: f"touchpoints.{row[1]}" for code, row in BY_CODE.items()}
-_pack = msgspec.msgpack.Encoder().encode
-
-
-@dataclass(slots=True)
-class _Origin:
-    """Where touchpoints come from, and when. `device` is None where they came over HTTP.
-
-    `offset` is known only when they have been decoded.
-    """
-
-    site: str
-    device: int | None
-    generation: int
-    epoch: int
-    seq: int
-    received_ms: int
-    offset: Offset = NO_OFFSET
 
 
 class Intake:
@@ -91,19 +66,24 @@ class Intake:
         self.snapshot = Snapshot(self.people)
         self.receivers: dict[int, Receiver] = {}
         self.devices: dict[int, Device] = {}
-        self.shows: dict[tuple[str, str, str], Device] = {}
         self.outstanding = Outstanding()
         self.next_log_id = 1
         self.counted: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.without_key = 0
         self.last_seen_ms: dict[int, int] = {}
-        self._tenant = tenant
         self._suite = suite
-        self._rules = rules
-        self._handle_key = handle_key
         self._store = store
-        self._is_watched = is_watched
+        self.noting = Noting(
+            tenant,
+            rules,
+            handle_key,
+            people=self.people,
+            outstanding=self.outstanding,
+            counted=self.counted,
+            is_watched=is_watched,
+            log=self._log_decision,
+        )
 
     def restore(self, clock: Clock, rebuild: bool = False) -> None:
         """Bring a new intake to where the stored one was. Raises StorageError, SnapshotError."""
@@ -124,7 +104,7 @@ class Intake:
         """The registry as it is now: new devices, devices enrolled anew, and revoked ones."""
         self.devices = {device.number: device for device in devices}
         self.without_key = 0
-        self.shows = shows(devices)
+        self.noting.shows = shows(devices)
         for device in devices:
             receiver = self.receivers.get(device.number)
             if receiver is None or receiver.generation != device.generation:
@@ -200,7 +180,7 @@ class Intake:
         batch = Batch.of([t for collected in bodies for t in collected.touchpoints])
         self._meet(batch)
         turn.writes.collected.update((collected.key, self.next_log_id) for collected in bodies)
-        origin = _Origin(site, None, 0, 0, 0, bodies[-1].received_ms)
+        origin = Origin(site, None, 0, 0, 0, bodies[-1].received_ms)
         self._fold(turn, origin, batch)
 
     def finish(self, turn: Turn, behind: int = 0) -> None:
@@ -244,7 +224,7 @@ class Intake:
         header = opened.header
         site = self.devices[receiver.device].site
         batch = (header.generation, header.epoch, header.seq)
-        origin = _Origin(site, receiver.device, *batch, arrival.received_ms)
+        origin = Origin(site, receiver.device, *batch, arrival.received_ms)
         try:
             if (header.kind == HELLO) != (header.seq == 0):
                 raise ControlError("a hello is message 0 of its epoch, and nothing else is")
@@ -261,7 +241,7 @@ class Intake:
             self._malformed(turn, origin, receiver, opened)
         turn.changed.add(receiver.device)
 
-    def _hello(self, turn: Turn, origin: _Origin, receiver: Receiver, opened: Opened) -> None:
+    def _hello(self, turn: Turn, origin: Origin, receiver: Receiver, opened: Opened) -> None:
         hello = decode_hello(opened.plaintext)
         if opened.header.epoch < receiver.next_epoch:
             receiver.hold(opened)  # late: a newer one has said more
@@ -274,7 +254,7 @@ class Intake:
     def _begin(
         self,
         turn: Turn,
-        origin: _Origin,
+        origin: Origin,
         receiver: Receiver,
         opened: Opened,
         hello: Hello | None,
@@ -282,7 +262,7 @@ class Intake:
         self._gaps(turn, origin, receiver.begin(opened, hello))
         turn.started.add(receiver.device)
 
-    def _malformed(self, turn: Turn, origin: _Origin, receiver: Receiver, opened: Opened) -> None:
+    def _malformed(self, turn: Turn, origin: Origin, receiver: Receiver, opened: Opened) -> None:
         """Held, so that it does not come for ever; set aside; and its sender is told."""
         header = opened.header
         if header.epoch < receiver.next_epoch:
@@ -294,7 +274,7 @@ class Intake:
         self._gaps(turn, origin, [(header.epoch, header.seq, header.seq, 1, MALFORMED)])
         self._refuse(turn, header, Refused("malformed"))
 
-    def _gaps(self, turn: Turn, origin: _Origin, gaps: Sequence[GapRange]) -> None:
+    def _gaps(self, turn: Turn, origin: Origin, gaps: Sequence[GapRange]) -> None:
         """What will never come is a fact as well."""
         if gaps:
             self._log(turn, origin, GAPS, encode_notice(list(gaps)))
@@ -305,7 +285,7 @@ class Intake:
             turn.events.append(Event("gap", {"site": origin.site, **fields}))
 
     def _batch(
-        self, turn: Turn, origin: _Origin, receiver: Receiver, opened: Opened, is_live: bool
+        self, turn: Turn, origin: Origin, receiver: Receiver, opened: Opened, is_live: bool
     ) -> None:
         header = opened.header
         batch = decode(header.kind, opened.plaintext)
@@ -322,8 +302,8 @@ class Intake:
         self.counted["batches"] += 1
         self.counted["touchpoints.from_devices"] += len(batch)
         self._fold(turn, origin, batch)
-        if not _NOTABLE.isdisjoint(batch.groups):
-            self._note(turn, origin, batch)
+        if not NOTABLE.isdisjoint(batch.groups):
+            self.noting.note(turn, origin, batch)
 
     def _meet(self, batch: Batch) -> None:
         """Nobody is named in it any more, and all who are meant are in memory.
@@ -337,7 +317,7 @@ class Intake:
         log_id = self.next_log_id  # the row that it will have
         batch.sealed(lambda handle, place, data: self.vault.seal(handle, log_id, place, data))
 
-    def _fold(self, turn: Turn, origin: _Origin, batch: Batch) -> None:
+    def _fold(self, turn: Turn, origin: Origin, batch: Batch) -> None:
         """A met batch is logged and folded."""
         self.people.at(self.next_log_id, origin.received_ms, origin.site)
         self._log(turn, origin, BATCH, batch.to_body(), len(batch))
@@ -345,73 +325,14 @@ class Intake:
         self._count(batch)
         self.people.apply(batch)
 
-    # What follows from touchpoints
-
-    def _note(self, turn: Turn, origin: _Origin, batch: Batch) -> None:
-        for place, code, at_ms, values in batch.told(_NOTABLE):
-            if code in OUTCOME_CODES:
-                self._outcome(turn, origin, OUTCOME_CODES[code], values[0], values[1])
-            else:
-                self._visit(turn, origin, (place, code, at_ms, values))
-
-    def _outcome(
-        self, turn: Turn, origin: _Origin, outcome: str, prompt: int, offer: str | None
-    ) -> None:
-        row = self.outstanding.settle(prompt, origin.device, outcome)
-        if row is not None:
-            turn.writes.prompts[row.id] = row
-        if self._is_watched():
-            fields = {"prompt": str(prompt), "offer": (offer or "")[:64], "outcome": outcome}
-            device = f"{origin.device:08x}"
-            turn.events.append(Event("outcome", {"site": origin.site, "device": device, **fields}))
-
-    def _visit(self, turn: Turn, origin: _Origin, told: Told) -> None:
-        index, code, at_ms, (_, visitor, zone, *_) = told
-        zone = zone or ""
-        if not origin.offset.sure or origin.received_ms - at_ms > FRESH_MS:
-            self.counted["decisions.too_late"] += 1
-            return
-        subject = self.people.subject_of(visitor, at_ms)
-        profile = self.people.profile_of(subject) if subject else None
-        situation = Situation(origin.site, zone, origin.received_ms, profile, self.shows)
-        decision = decide(self._rules, situation)
-        for _, clause in decision.failed:
-            self.counted[f"decisions.failed.{clause}"] += 1
-        prompt: Prompt | None = None
-        if decision.rule is not None and decision.device is not None:
-            prompt = self._prompt(turn, origin, (index, visitor or 0), decision)
-        if self._is_watched():
-            place = {"site": origin.site, "zone": zone, "person": self._handle(subject)}
-            if code == _VISIT_ENTER:
-                turn.events.append(Event("visit", {**place, "known": profile is not None}))
-            turn.events.append(_told(place, decision, prompt))
-
-    def _prompt(
-        self, turn: Turn, origin: _Origin, touched: tuple[int, int], decision: Decision
-    ) -> Prompt:
-        """What was decided is a fact as well. `touched`: place in its batch, and the visitor."""
-        index, visitor = touched
-        assert decision.rule is not None
-        assert decision.device is not None
-        prompt = prompt_of(decision.rule, self._prompt_id(origin, index, decision.rule.offer))
-        row = row_of(prompt, decision.device.number, origin.received_ms)
-        offered = Offered(row.id, visitor, prompt.offer, origin.received_ms, row.device)
-        self.people.at(self.next_log_id, origin.received_ms, origin.site)
-        self._log(turn, origin, DECISION, _pack(offered))
-        self.people.apply_offered(offered)
-        self.counted["decisions.prompt"] += 1
-        turn.writes.prompts[row.id] = row
-        turn.prompts.append(row)
-        return prompt
-
     # Keeping the books
 
-    def _prompt_id(self, origin: _Origin, index: int, offer: str) -> int:
-        batch = (origin.generation, origin.epoch, origin.seq)
-        return prompt_id(self._tenant, origin.device or 0, batch, index, offer)
+    def _log_decision(self, turn: Turn, origin: Origin, body: bytes) -> int:
+        self._log(turn, origin, DECISION, body)
+        return self.next_log_id - 1
 
     def _log(
-        self, turn: Turn, origin: _Origin, kind: int, body: bytes, touchpoints: int = 0
+        self, turn: Turn, origin: Origin, kind: int, body: bytes, touchpoints: int = 0
     ) -> None:
         row = LogRow(
             self.next_log_id,
@@ -445,22 +366,6 @@ class Intake:
                 told = turn.refusals.setdefault((header.device, ear), [])
                 told.append((header.epoch, header.seq, refused.reason))
         turn.events.append(Event("refused", fields))
-
-    def _handle(self, subject: int | None) -> str | None:
-        """A short name for a person, of this start only."""
-        if subject is None:
-            return None
-        number = subject.to_bytes(8, "big")
-        return hashlib.blake2b(number, digest_size=4, key=self._handle_key).hexdigest()
-
-
-def _told(place: Mapping[str, object], decision: Decision, prompt: Prompt | None) -> Event:
-    verdict = {**place, "failed": dict(decision.failed)}
-    if prompt is None or decision.device is None:
-        return Event("no_prompt", verdict)
-    device = f"{decision.device.number:08x}"
-    shown = {"offer": prompt.offer, "prompt": str(prompt.id), "device": device}
-    return Event("prompt", {**verdict, **shown, "why": list(prompt.why)})
 
 
 def _within(bodies: Sequence[Collected], most: int) -> list[list[Collected]]:

@@ -23,13 +23,11 @@ import msgspec
 
 from cloud_bridge.batch import Batch
 from cloud_bridge.identity import Links, holder, linked, without
+from cloud_bridge.profile import Profile
 from cloud_bridge.schemes import LAST_NOBODY, OWN, PERSON, kind_of_handle, nobody_like
 from cloud_bridge.store import SubjectRow
 from edge_sdk.wire.touchpoint import CODES, OUTCOMES
 
-MAX_INTERESTS = 64
-MAX_PURPOSES = 32
-MAX_OFFERS = 256
 # Records in memory: some 300 bytes each.
 MAX_RESIDENT = 400_000
 
@@ -40,49 +38,6 @@ _NO_LIMIT = 1 << 63
 # Type code of a prompt's outcome -> its name.
 OUTCOME_CODES = {CODES[f"prompt.{outcome}"]: outcome for outcome in OUTCOMES}
 IDENTIFY, CONSENT, PAGE_VIEW = CODES["identify"], CODES["consent"], CODES["page.view"]
-
-
-class Profile(msgspec.Struct, array_like=True):
-    """What one subject said and was offered.
-
-    interests  category -> when it was last looked at online, ms; the newest last
-    consents   purpose -> (when it was last said, ms; yes or no)
-    offered    offer -> when it was last prompted, ms
-    """
-
-    interests: dict[str, int] = {}
-    consents: dict[str, tuple[int, bool]] = {}
-    offered: dict[str, int] = {}
-
-    def look(self, category: str, at_ms: int) -> None:
-        """The subject looked at a category."""
-        last_ms = max(at_ms, self.interests.pop(category, at_ms))
-        self.interests[category] = last_ms
-        _trim(self.interests, MAX_INTERESTS)
-
-    def say(self, purpose: str, at_ms: int, granted: bool) -> None:
-        """The subject said yes or no; of two statements the later one counts."""
-        if purpose not in self.consents or self.consents[purpose][0] <= at_ms:
-            self.consents[purpose] = (at_ms, granted)
-            _trim(self.consents, MAX_PURPOSES)
-
-    def offer(self, offer: str, at_ms: int) -> None:
-        """The subject was prompted."""
-        self.offered[offer] = max(at_ms, self.offered.get(offer, at_ms))
-        _trim(self.offered, MAX_OFFERS)
-
-    def consents_to(self, purpose: str) -> bool:
-        """Whether the last word was yes. Silence is no."""
-        return self.consents.get(purpose, (0, False))[1]
-
-    def claim(self, other: "Profile") -> None:
-        """Take over what was done and said under another name."""
-        for category, at_ms in sorted(other.interests.items(), key=lambda item: item[1]):
-            self.look(category, at_ms)
-        for purpose, (at_ms, granted) in other.consents.items():
-            self.say(purpose, at_ms, granted)
-        for offer, at_ms in other.offered.items():
-            self.offer(offer, at_ms)
 
 
 class Subject(msgspec.Struct, array_like=True, gc=False):
@@ -432,11 +387,6 @@ def _checked(body: bytes) -> bytes | None:
     """A row's body without its CRC; None where that does not fit."""
     inner = body[:-4]
     return inner if zlib.crc32(inner).to_bytes(4, "big") == body[-4:] else None
-
-
-def _trim(entries: dict[str, int] | dict[str, tuple[int, bool]], most: int) -> None:
-    while len(entries) > most:
-        del entries[next(iter(entries))]
 
 
 def _outcome_fold(outcome: str) -> "Callable[[People, tuple[Any, ...], int], None]":

@@ -17,8 +17,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from cloud_bridge.broker import OwnBroker
 from cloud_bridge.clock import Clock
 from cloud_bridge.dispatch import Message
-from cloud_bridge.ingest import Outcome
-from cloud_bridge.turn import Arrival
+from cloud_bridge.turn import Arrival, Outcome
 from edge_sdk.adapters.paho_link import PahoLink
 from edge_sdk.wire.topics import BULK, LIVE, every_device
 

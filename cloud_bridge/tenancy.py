@@ -15,14 +15,14 @@ from cloud_bridge.clock import Clock
 from cloud_bridge.dispatch import Downlink
 from cloud_bridge.errors import StalledError
 from cloud_bridge.housekeeping import Housekeeping
-from cloud_bridge.ingest import Ingest, Outcome
+from cloud_bridge.ingest import Ingest
 from cloud_bridge.intake import Intake
 from cloud_bridge.queues import Turnstile
 from cloud_bridge.registry import Registry
 from cloud_bridge.rules import Rule
 from cloud_bridge.sqlite_store import SqliteStore
 from cloud_bridge.subscriber import Subscriber
-from cloud_bridge.turn import Collected, Event
+from cloud_bridge.turn import Collected, Event, Outcome
 from edge_sdk.adapters.sqlite import OpenConnection
 from edge_sdk.wire.keys import INCARNATION_BYTES
 from edge_sdk.wire.suite import Suite

@@ -1,7 +1,10 @@
 """What one micro-batch takes in, what it writes, and what may follow once that is durable."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cloud_bridge.clock import NO_OFFSET, Offset
+from cloud_bridge.dispatch import Message
 from cloud_bridge.receiving import Ear
 from cloud_bridge.store import PromptRow, Writes
 from edge_sdk.wire.touchpoint import Touchpoint
@@ -39,6 +42,22 @@ class Event:
 
 
 @dataclass(slots=True)
+class Origin:
+    """Where touchpoints come from, and when. `device` is None where they came over HTTP.
+
+    `offset` is known only when they have been decoded.
+    """
+
+    site: str
+    device: int | None
+    generation: int
+    epoch: int
+    seq: int
+    received_ms: int
+    offset: Offset = NO_OFFSET
+
+
+@dataclass(slots=True)
 class Turn:
     """A micro-batch. Only `writes` happens at once; all the rest waits for the commit.
 
@@ -58,3 +77,18 @@ class Turn:
     started: set[int] = field(default_factory=set)
     adopted: list[tuple[int, int]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+
+
+# What is told to whoever waits for a body: whether it was a duplicate; None: it was not taken.
+Answer = Callable[[bool | None], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What follows a commit, to be done on the event loop: send, release to the broker, tell."""
+
+    messages: list[Message] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    answers: list[tuple[Answer, bool | None]] = field(default_factory=list)
+    failed: bool = False

@@ -30,6 +30,7 @@ class BridgeProcess:
 
     home     the bridge's data directory; its log is bridge.log there
     broker   as for `cloud-bridge run --broker`: auto, embedded or mqtt://...
+    more     further options of `cloud-bridge run`
     program  what is run in place of the bridge's own command line, for a campaign's purposes
     """
 
@@ -42,6 +43,7 @@ class BridgeProcess:
         rules: Path | None = None,
         http: str = "127.0.0.1:0",
         program: Sequence[str] = ("-m", "cloud_bridge.cli"),
+        more: Sequence[str] = (),
     ) -> None:
         self.home = home
         self.http = ""
@@ -52,7 +54,7 @@ class BridgeProcess:
         self._keys: dict[str, str] = {}
         options = ["--data", str(home), "--tenant", tenant, "--broker", broker, "--http", http]
         options += ["--ready-json"] + (["--rules", str(rules)] if rules else [])
-        self._command = [sys.executable, *program, "run", *options]
+        self._command = [sys.executable, *program, "run", *options, *more]
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -32,6 +32,8 @@ CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 5.0
 # paho would hold a 21st unacknowledged message back; the window is the courier's business.
 _PAHO_INFLIGHT = 65_535
+# Messages that are read in one go, if they are there.
+READ_AHEAD = 32
 _PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
@@ -283,6 +285,12 @@ class PahoLink:
     def _readable(self, client: paho.Client, sock: Any) -> None:
         client.loop_read()
         while client.socket() is sock and isinstance(sock, ssl.SSLSocket) and sock.pending():
+            client.loop_read()
+        # paho reads a packet at a time. Where messages come one behind the other, a turn of the
+        # event loop for each costs as much as the message.
+        taken = 0
+        while taken < len(self._received) < READ_AHEAD and client.socket() is sock:
+            taken = len(self._received)
             client.loop_read()
         # Not from within paho's callback: whoever publishes there while the socket breaks waits for
         # ever for the lock that the callback holds.

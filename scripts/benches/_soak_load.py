@@ -196,7 +196,7 @@ class Load:
         """What was acknowledged and is not there, by kind, of what is remembered."""
         lost = {
             "batches": await self._missing_batches(),
-            "bodies": await self._missing_bodies(),
+            "bodies": 0 if self._args.keep_minutes else await self._missing_bodies(),
             "prompts of known people": await self._missing_prompts(),
         }
         self._showing.cancel()

@@ -32,6 +32,7 @@ class Stage:
 
     bridge_cores   the bridge runs on these alone; None: on any
     other_cores    as well for the broker and for this thread
+    more           further options of the bridge
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Stage:
         program: Sequence[str] = ("-m", "cloud_bridge.cli"),
         bridge_cores: set[int] | None = None,
         other_cores: set[int] | None = None,
+        more: Sequence[str] = (),
     ) -> None:
         self.home = folder / "bridge"
         self.broker = ""
@@ -50,6 +52,7 @@ class Stage:
         self._program = program
         self.bridge_cores = bridge_cores
         self._other_cores = other_cores
+        self._more = more
         self._parts = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -71,7 +74,12 @@ class Stage:
     def new_bridge(self, program: Sequence[str] = ("-m", "cloud_bridge.cli")) -> BridgeProcess:
         """Of the same home, broker and rules; not started."""
         return BridgeProcess(
-            self.home, tenant=TENANT, broker=self.broker, rules=self._rules, program=program
+            self.home,
+            tenant=TENANT,
+            broker=self.broker,
+            rules=self._rules,
+            program=program,
+            more=self._more,
         )
 
     def start(self) -> float:

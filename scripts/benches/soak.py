@@ -62,6 +62,14 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     ):
         told_default = f"{words} (default {default:,g})"
         parser.add_argument(name, type=float, default=default, metavar=metavar, help=told_default)
+    parser.add_argument(
+        "--keep-minutes",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="the bridge drops its log behind that, and files stop growing (default: it keeps all);"
+        " with the log go the keys of web bodies, so these are not asked for in the end",
+    )
     add_arguments(parser)
     args = parser.parse_args(argv)
     if not Path("/proc/self/statm").exists():
@@ -77,7 +85,8 @@ def _soaked(args: argparse.Namespace) -> int:
     with scratch("soak") as folder:
         rules = folder / "rules.toml"
         rules.write_text(RULES)
-        with Stage(folder / "stage", rules=rules) as stage:
+        keep = ("--keep-days", f"{args.keep_minutes / 1440:.9f}") if args.keep_minutes else ()
+        with Stage(folder / "stage", rules=rules, more=keep) as stage:
             homes = [folder / "gateway", folder / "kiosk"]
             enrol(stage.bridge.enrol("s", "gateway"), homes[0])
             enrol(stage.bridge.enrol("s", "kiosk", "kiosk", "coffee"), homes[1])
@@ -204,6 +213,9 @@ def _tell(soak: Soak, grown_mb: float, args: argparse.Namespace) -> int:
         "health_lag_max_s": round(health_lag_s, 3),
         "sender_lag_max_s": round(sender_lag_s, 3),
         "rss_max_mb": round(max((sample.rss_mb or 0.0 for sample in samples), default=0.0), 1),
+        "db_mb_at_half": round(_database_mb(samples, 0.5), 1),
+        "db_mb_at_end": round(_database_mb(samples, 1.0), 1),
+        "keep_minutes": args.keep_minutes,
         "wal_max_mb": round(max((sample.wal_mb for sample in samples), default=0.0), 1),
         "restart_max_s": round(max(soak.start_s), 2),
         "stops": soak.stops,
@@ -223,6 +235,7 @@ def _tell(soak: Soak, grown_mb: float, args: argparse.Namespace) -> int:
         ("memory growth, MB", keys["rss_growth_mb"], "second quarter to last, at equal ages"),
         ("  at most, MB", keys["rss_max_mb"], ""),
         ("files, MB per million", keys["db_growth_mb_per_million"], "once it was stopped"),
+        ("  half way, MB", keys["db_mb_at_half"], f"{keys['db_mb_at_end']:g} at the end"),
         ("  write-ahead log at most, MB", keys["wal_max_mb"], ""),
         ("longest lag, s", keys["lag_max_s"], "a batch without its acknowledgement, or below"),
         ("  within the bridge, s", keys["health_lag_max_s"], "as /health tells it"),
@@ -232,6 +245,11 @@ def _tell(soak: Soak, grown_mb: float, args: argparse.Namespace) -> int:
     if lost:
         print("soak: failed: something that was acknowledged is missing", file=sys.stderr)
     return 1 if lost else 0
+
+
+def _database_mb(samples: Sequence[Sample], share: float) -> float:
+    """The files after that share of the time."""
+    return samples[max(0, round(len(samples) * share) - 1)].database_mb if samples else 0.0
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from cloud_bridge.collect import parse
 from cloud_bridge.dispatch import Downlink
 from cloud_bridge.errors import StalledError
 from cloud_bridge.housekeeping import Housekeeping
-from cloud_bridge.ingest import Ingest, Outcome
+from cloud_bridge.ingest import Ingest
 from cloud_bridge.intake import Intake
 from cloud_bridge.people import digest
 from cloud_bridge.registry import Registry
 from cloud_bridge.rules import Rule
 from cloud_bridge.sqlite_store import SqliteStore
-from cloud_bridge.turn import Arrival, Event
+from cloud_bridge.turn import Arrival, Event, Outcome
 from edge_sdk.adapters.sqlite import OpenConnection, open_connection
 from edge_sdk.wire.seal import Refused
 from edge_sdk.wire.topics import LIVE, device_of

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from cloud_bridge.decision import CLAUSES, Situation, decide, prompt_id, prompt_of, shows
-from cloud_bridge.people import Profile
+from cloud_bridge.profile import Profile
 from cloud_bridge.registry import Device
 from cloud_bridge.rules import Rule
 

@@ -9,15 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud_bridge import people as module
-from cloud_bridge.people import (
-    MAX_INTERESTS,
-    MAX_OFFERS,
-    MAX_PURPOSES,
-    Offered,
-    Profile,
-    profile_in,
-    unpacked,
-)
+from cloud_bridge.people import Offered, profile_in, unpacked
+from cloud_bridge.profile import MAX_INTERESTS, MAX_OFFERS, MAX_PURPOSES, Profile
 from cloud_bridge.store import SubjectRow, Writes
 from edge_sdk.wire.touchpoint import Touchpoint, make
 from tests.cloud_bridge.little_device import START_MS

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_bridge import identity, people, snapshot
+from cloud_bridge import identity, profile, snapshot
 from cloud_bridge.people import TOTALS
 from cloud_bridge.snapshot import Snapshot
 from cloud_bridge.store import SNAPSHOT_VERSION, Writes
@@ -27,7 +27,7 @@ def test_a_hard_life_comes_to_what_a_quiet_one_does(tmp_path: Path, prunes: bool
 def test_also_where_little_is_kept_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Links, interests and purposes that fall off the end."""
     monkeypatch.setattr(identity, "MAX_LINKS", 2)
-    monkeypatch.setattr(people, "MAX_INTERESTS", 1)
+    monkeypatch.setattr(profile, "MAX_INTERESTS", 1)
     for seed in SEEDS:
         _compare(tmp_path, 1000 + seed, False)
 
