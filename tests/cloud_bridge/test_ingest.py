@@ -306,8 +306,10 @@ def test_live_overtakes_a_backlog(tmp_path: Path) -> None:
         devices = [rig.enrol(f"gateway-{number}") for number in range(5)]
         for device in devices:
             rig.send(device, device.start())
-            rig.offer(device, *[device.rows(SIGHT) for _ in range(60)], lane=BULK)
-        rig.offer(devices[0], devices[0].rows(SIGHT), lane=LIVE)
+        with rig.ingest._state:  # no turn before all of it waits
+            for device in devices:
+                rig.offer(device, *[device.rows(SIGHT) for _ in range(60)], lane=BULK)
+            rig.offer(devices[0], devices[0].rows(SIGHT), lane=LIVE)
         turns = [rig.follow().tokens]
         while LIVE not in {lane for lane, _, _ in turns[-1]}:
             turns.append(rig.follow().tokens)
