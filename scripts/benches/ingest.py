@@ -148,6 +148,8 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
         parser.error("--few is at least 1, and less than --people")
     if min(args.touchpoints, args.turns, args.tail, args.gateways) < 1:
         parser.error("--touchpoints, --turns, --tail and --gateways are 1 at least")
+    if args.profile is not None:
+        args.profile.parent.mkdir(parents=True, exist_ok=True)
     return args
 
 

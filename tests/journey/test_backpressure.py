@@ -18,6 +18,7 @@ from cloud_bridge.store import BATCH
 from cloud_bridge.subscriber import WINDOW
 from edge_sdk import Device, DeviceConfig, courier, enrol, touchpoints
 from edge_sdk.adapters.apsw_sqlite import open_connection
+from edge_sdk.adapters.paho_link import READ_AHEAD
 from edge_sdk.adapters.sqlite import Connection
 from edge_sdk.wire.topics import BULK
 from tests.journey.brokers import mosquitto, needs_mosquitto
@@ -148,12 +149,13 @@ def test_what_the_store_does_not_take_stays_with_the_devices(
         await watch.until(lambda: bulk.counted["pauses"])
         before = shop.least_kept(), len(shop.captured)
         await watch.until(lambda: shop.least_kept() > before[0] + 50)
-        assert len(shop.captured) > before[1] + 40 * DEVICES, "capturing goes on"
+        assert len(shop.captured) > before[1] + 25 * DEVICES, "capturing goes on"
         await shop.enter()
         await watch.until(lambda: tenancy.ingest.waiting()["live"] >= DEVICES)
         assert tenancy.ingest.stalled
         # One look at the socket may bring a few, and a turn may be put back.
-        assert MAX_WAITING // 2 <= watch.most["bulk"] <= MAX_WAITING // 2 + 2 * BULK_A_TURN
+        most = MAX_WAITING // 2 + READ_AHEAD + 2 * BULK_A_TURN
+        assert MAX_WAITING // 2 <= watch.most["bulk"] <= most
         assert watch.most["live"] <= WINDOW
         assert bulk.counted["dropped.queue_full"] == 0
 
