@@ -88,11 +88,11 @@ class Flood:
 
 
 def authentic(device: LittleDevice) -> list[bytes]:
-    """Thousands of batches; and again, and again: then they are duplicates."""
+    """A thousand batches; and again, and again: then they are duplicates."""
     now_ms = int(time.time() * 1000)
     sightings = [make("sighting", now_ms, receiver="r", beacon=f"ble:{n}") for n in range(20)]
     hello = device.start(now_ms=now_ms)
-    return [hello, *[device.columns(*sightings) for _ in range(3000)]]
+    return [hello, *[device.columns(*sightings) for _ in range(1000)]]
 
 
 def forged(device: LittleDevice) -> list[bytes]:
@@ -150,7 +150,8 @@ def test_the_others_are_served_while_it_lasts(
                     await until(lambda: taken(bridge) > before + 200)  # it still lasts
                 assert flood.sent > 500
             most = {lane: max(n for _, other, n in seen if other == lane) for lane in (LIVE, BULK)}
-            assert DEVICE_SHARE // 2 < most[BULK] <= DEVICE_SHARE + OTHERS
+            # Where somebody comes in meanwhile, the rest of a turn's bulk is put back.
+            assert DEVICE_SHARE // 2 < most[BULK] <= DEVICE_SHARE + BULK_A_TURN + OTHERS
             assert most[LIVE] <= OTHERS
             assert max(n for name, lane, n in seen if (name, lane) == ("brio", BULK)) <= OTHERS
             # What it sent beyond its share was dropped, not kept.

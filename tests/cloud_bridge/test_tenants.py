@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -31,7 +32,12 @@ WORDS = {name: {"site": f"site-of-{name}", "page": f"/page-of-{name}"} for name 
 def command(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
     """What `cloud-bridge` prints, or complains of."""
     capsys.readouterr()
-    assert cli.main([*arguments]) == code
+    handlers, level = logging.root.handlers[:], logging.root.level
+    try:
+        assert cli.main([*arguments]) == code
+    finally:  # `run` logs to where this test's stderr was
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
     printed = capsys.readouterr()
     return printed.out.strip() if code == 0 else printed.err
 

@@ -111,8 +111,7 @@ class Watch:
                 await asyncio.sleep(0.005)
 
 
-@pytest.mark.parametrize("ailment", AILMENTS)
-@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+@pytest.mark.parametrize(("ailment", "protocol"), [("full", "5"), ("read-only", "3.1.1")])
 def test_what_the_store_does_not_take_stays_with_the_devices(
     tmp_path: Path,
     ailment: str,
