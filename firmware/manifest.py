@@ -18,7 +18,7 @@ PORTABLE = (
 )
 
 # Built into a stock board. Portable files may import each other as well.
-ALLOWED_IMPORTS = ("binascii", "hashlib", "struct", "sys")
+ALLOWED_IMPORTS = ("binascii", "hashlib", "math", "struct", "sys")
 
 # Allowed in one file alone, inside `try: ... except ImportError:`, with a portable fallback.
 OPTIONAL_IMPORTS = {

@@ -206,7 +206,7 @@ async def replay(
 def _walk(shopper: Shopper) -> Iterator[Reading]:
     for heard in tracks.load(shopper.track).heard:
         yield Reading(
-            shopper.start_ms + heard.at_ms, heard.receiver, shopper.beacon, heard.rssi_dbm
+            shopper.start_ms + heard.at_ms, heard.receiver, shopper.visitor, heard.rssi_dbm
         )
 
 

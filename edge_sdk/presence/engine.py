@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         dropped: dict[str, int]
 
         def hear(self, at_ms: int, receiver: str, beacon: str, rssi_dbm: int) -> "list[Touchpoint]":
-            """One reading: `receiver` heard `beacon` (its bare identifier) at `rssi_dbm`."""
+            """One reading: `receiver` heard `beacon` ("scheme:value") at `rssi_dbm`."""
             ...
 
         def tick(self, at_ms: int) -> "list[Touchpoint]":
@@ -40,7 +40,7 @@ DROPS = ("time", "receiver", "beacon", "rssi", "evicted")
 RSSI_MIN_DBM = -127
 RSSI_MAX_DBM = 20
 
-MAX_BEACON_LENGTH = 64
+MAX_BEACON_LENGTH = 96
 _MAX_MS = 1 << 53
 
 
@@ -59,8 +59,10 @@ def is_rssi(rssi_dbm: object) -> "TypeGuard[int]":
 
 
 def is_beacon(beacon: object) -> "TypeGuard[str]":
-    """Whether this can be an identifier: 1 to 64 visible ASCII characters."""
-    if not isinstance(beacon, str) or not 0 < len(beacon) <= MAX_BEACON_LENGTH:
+    """Whether this can be an identifier "scheme:value": 3 to 96 visible ASCII characters."""
+    if not isinstance(beacon, str) or not 2 < len(beacon) <= MAX_BEACON_LENGTH:
+        return False
+    if not 0 < beacon.find(":") < len(beacon) - 1:
         return False
     for char in beacon:
         if not "!" <= char <= "~":

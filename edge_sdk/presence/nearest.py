@@ -117,7 +117,7 @@ class NearestReceiver:
         if state is None:
             if len(self._beacons) >= self._max_beacons:
                 self._evict(now_ms, out)
-            state = self._beacons[beacon] = _Beacon("ble:" + beacon, now_ms)
+            state = self._beacons[beacon] = _Beacon(beacon, now_ms)
         state.hear(now_ms, receiver, rssi_dbm)
         return out
 

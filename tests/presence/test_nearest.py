@@ -25,7 +25,7 @@ def stay(
     out = []
     for at_ms in range(from_ms, until_ms, 100):
         for receiver in sorted(rssi_dbm):
-            out += engine.hear(at_ms, receiver, "b1", rssi_dbm[receiver])
+            out += engine.hear(at_ms, receiver, "ble:b1", rssi_dbm[receiver])
     return out
 
 
@@ -38,7 +38,7 @@ def walked(engine: NearestReceiver, name: str) -> list[Touchpoint]:
     out = []
     track = tracks.load(name)
     for heard in track.heard:
-        out += engine.hear(heard.at_ms, heard.receiver, "b1", heard.rssi_dbm)
+        out += engine.hear(heard.at_ms, heard.receiver, "ble:b1", heard.rssi_dbm)
     return out + engine.tick(track.lasts_ms + 60_000)
 
 
@@ -95,7 +95,7 @@ def test_a_zone_is_as_strong_as_its_strongest_receiver() -> None:
 def test_a_sighting_sums_up_a_window_with_median_and_spread() -> None:
     engine = NearestReceiver(ZONES, window_ms=1_000)
     for at_ms, rssi_dbm in ((0, -70), (200, -72), (400, -30), (600, -71), (800, -73)):
-        assert engine.hear(at_ms, "r1", "b1", rssi_dbm) == []
+        assert engine.hear(at_ms, "r1", "ble:b1", rssi_dbm) == []
     (sighting,) = named("sighting", engine.tick(1_100))
     assert sighting.at_ms == 1_000
     assert sighting.values == ("r1", "ble:b1", 1_000, 5, -71, 1)
@@ -118,21 +118,21 @@ def test_without_places_there_are_no_positions() -> None:
 @pytest.mark.parametrize(
     ("at_ms", "receiver", "beacon", "rssi_dbm", "reason"),
     [
-        (0, "r1", "b1", 42, "rssi"),
-        (0, "r1", "b1", 127, "rssi"),
-        (0, "r1", "b1", -128, "rssi"),
-        (0, "r1", "b1", -60.0, "rssi"),
-        (0, "r1", "b1", True, "rssi"),
-        (0, "r9", "b1", -60, "receiver"),
-        (0, [], "b1", -60, "receiver"),
+        (0, "r1", "ble:b1", 42, "rssi"),
+        (0, "r1", "ble:b1", 127, "rssi"),
+        (0, "r1", "ble:b1", -128, "rssi"),
+        (0, "r1", "ble:b1", -60.0, "rssi"),
+        (0, "r1", "ble:b1", True, "rssi"),
+        (0, "r9", "ble:b1", -60, "receiver"),
+        (0, [], "ble:b1", -60, "receiver"),
         (0, "r1", "", -60, "beacon"),
-        (0, "r1", "b 1", -60, "beacon"),
+        (0, "r1", "ble:b 1", -60, "beacon"),
         (0, "r1", "\ud800", -60, "beacon"),
-        (0, "r1", "b" * 65, -60, "beacon"),
-        (0, "r1", b"b1", -60, "beacon"),
-        (-1, "r1", "b1", -60, "time"),
-        (None, "r1", "b1", -60, "time"),
-        (1 << 53, "r1", "b1", -60, "time"),
+        (0, "r1", "ble:" + "b" * 93, -60, "beacon"),
+        (0, "r1", b"ble:b1", -60, "beacon"),
+        (-1, "r1", "ble:b1", -60, "time"),
+        (None, "r1", "ble:b1", -60, "time"),
+        (1 << 53, "r1", "ble:b1", -60, "time"),
     ],
 )
 def test_what_makes_no_sense_is_dropped_and_counted(
@@ -191,9 +191,9 @@ def test_a_flood_of_beacons_takes_no_more_memory_and_hides_nobody_who_stays() ->
     out = []
     for number in range(10_000):
         at_ms = number * 2
-        out += engine.hear(at_ms, "r2", f"{rng.getrandbits(48):012x}", rng.randrange(-99, -60))
+        out += engine.hear(at_ms, "r2", f"ble:{rng.getrandbits(48):012x}", rng.randrange(-99, -60))
         if number % 50 == 0:
-            out += engine.hear(at_ms, "r1", "b1", -60)
+            out += engine.hear(at_ms, "r1", "ble:b1", -60)
         assert engine.beacons <= 64
     assert engine.dropped["evicted"] == 10_001 - 64
     assert [t.get("visitor") for t in named("visit.enter", out)] == ["ble:b1"]
@@ -203,7 +203,7 @@ def test_a_flood_of_beacons_takes_no_more_memory_and_hides_nobody_who_stays() ->
 def test_the_visit_of_an_evicted_beacon_is_closed() -> None:
     engine = NearestReceiver(ZONES, max_beacons=1)
     stay(engine, 0, 8_000, {"r1": -60})
-    (leave,) = engine.hear(8_100, "r1", "b2", -60)
+    (leave,) = engine.hear(8_100, "r1", "ble:b2", -60)
     assert (leave.name, leave.get("visitor")) == ("visit.exit", "ble:b1")
     assert engine.dropped["evicted"] == 1
 
@@ -212,16 +212,16 @@ def test_a_window_with_very_many_readings_counts_them_all_and_keeps_few() -> Non
     engine = NearestReceiver(ZONES)
     out = []
     for at_ms in range(6_000):
-        out += engine.hear(at_ms, "r1", "b1", -60)
+        out += engine.hear(at_ms, "r1", "ble:b1", -60)
     assert named("sighting", out)[0].get("readings") == 5_000
-    kept = engine._beacons["b1"].heard["r1"]
+    kept = engine._beacons["ble:b1"].heard["r1"]
     assert len(kept.at_ms) == len(kept.rssi_dbm) == MAX_READINGS
 
 
 def test_a_clock_that_goes_back_is_taken_to_stand_still() -> None:
     engine = NearestReceiver(ZONES)
-    engine.hear(50_000, "r1", "b1", -60)
-    engine.hear(10_000, "r1", "b1", -60)
+    engine.hear(50_000, "r1", "ble:b1", -60)
+    engine.hear(10_000, "r1", "ble:b1", -60)
     out = engine.tick(70_000)
     assert [touchpoint.at_ms for touchpoint in named("sighting", out)] == [55_000]
 
@@ -237,7 +237,7 @@ junk = st.one_of(
 readings = st.tuples(
     st.one_of(st.integers(0, 200_000), junk),
     st.one_of(st.sampled_from(sorted(ZONES)), junk),
-    st.one_of(st.sampled_from(["b1", "b2", "b3", "b4"]), junk),
+    st.one_of(st.sampled_from(["ble:b1", "ble:b2", "ble:b3", "ble:b4"]), junk),
     st.one_of(st.integers(-130, 30), junk),
 )
 
@@ -263,7 +263,7 @@ def test_nothing_that_is_heard_can_raise(heard: list[Any], ticks: list[Any]) -> 
         st.tuples(
             st.integers(0, 4_000),
             st.sampled_from(sorted(ZONES)),
-            st.sampled_from(["b1", "b2", "b3"]),
+            st.sampled_from(["ble:b1", "ble:b2", "ble:b3"]),
             st.integers(-127, 20),
         ),
         min_size=1,

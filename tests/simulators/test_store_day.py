@@ -62,7 +62,7 @@ def test_the_store_app_speaks_at_the_first_reading_of_each_known_shopper() -> No
     day = StoreDay(1)
     first: dict[str, int] = {}
     for reading in day.readings():
-        first.setdefault(f"ble:{reading.beacon}", reading.at_ms)
+        first.setdefault(reading.beacon, reading.at_ms)
     arrivals = list(day.arrivals())
     assert len(arrivals) == 5
     for at_ms, touchpoint in arrivals:
