@@ -11,6 +11,7 @@ from cloud_bridge.store import (
     PromptRow,
     SubjectRow,
     VaultRow,
+    VisitRow,
 )
 
 VERSION = "2"
@@ -39,6 +40,10 @@ TABLES = (
         payload BLOB NOT NULL)""",
     f"CREATE INDEX IF NOT EXISTS waiting ON prompts (id) WHERE state = '{WAITING}'",
     f"CREATE INDEX IF NOT EXISTS settled ON prompts (expires_ms) WHERE state <> '{WAITING}'",
+    """CREATE TABLE IF NOT EXISTS visits (
+        site TEXT NOT NULL, visit INTEGER NOT NULL, visitor INTEGER NOT NULL, zone TEXT NOT NULL,
+        entered_ms INTEGER NOT NULL, dwell_ms INTEGER NOT NULL, PRIMARY KEY (site, visit))
+        WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS collected (
         key BLOB PRIMARY KEY, log_id INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS collected_in ON collected (log_id)",
@@ -61,6 +66,7 @@ COLUMNS = {
         ("devices", DeviceRow),
         ("epochs", EpochRow),
         ("prompts", PromptRow),
+        ("visits", VisitRow),
         ("vault", VaultRow),
         ("subjects", SubjectRow),
     )
