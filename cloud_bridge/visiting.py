@@ -24,7 +24,7 @@ from cloud_bridge.turn import Origin, Turn
 from edge_sdk.plan_file import StorePlan
 from edge_sdk.presence.nearest import NearestReceiver
 from edge_sdk.presence.polygons import zones_of_receivers
-from edge_sdk.wire.touchpoint import CODES, Touchpoint, make
+from edge_sdk.wire.touchpoint import CODES, FIELDS, Touchpoint, make
 
 if TYPE_CHECKING:
     from edge_sdk.presence.engine import PresenceEngine
@@ -35,6 +35,7 @@ SIGHTING = CODES["sighting"]
 ENTER, DWELL, EXIT = CODES["visit.enter"], CODES["visit.dwell"], CODES["visit.exit"]
 _VISITS = frozenset({ENTER, DWELL, EXIT})
 _PREFIX = "h:"
+_SPANS = ("dwell_ms", "dwell_low_ms", "dwell_high_ms")
 
 # A sighting that comes later than this is history: no engine hears it.
 LATE_MS = 15_000
@@ -308,34 +309,25 @@ class _Store:
         What is stored of the visit goes into the turn. None: it is of no open visit.
         """
         visit: int = draft.get("visit")
-        zone: str = draft.get("zone")
-        at_ms = draft.at_ms or 0
         if draft.code == ENTER:
-            row = self.open[visit] = VisitRow(self.site, number, handle, zone, at_ms, 0)
-            turn.writes.visits[self.site, number] = row
-            dwell = {}
+            zone = draft.get("zone") or ""
+            row = VisitRow(self.site, number, handle, zone, draft.at_ms or 0, 0)
+            self.open[visit] = turn.writes.visits[self.site, number] = row
+            return _with(draft, visit=number)
+        found = self.open.get(visit)
+        if found is None:
+            return None
+        late_ms = self._late_ms.get(visit, 0)
+        spans = {name: draft.get(name) for name in _SPANS}
+        longer = {name: ms + late_ms for name, ms in spans.items() if ms is not None}
+        row = replace(found, dwell_ms=max(found.dwell_ms, longer.get("dwell_ms", 0)))
+        if draft.code == EXIT:
+            del self.open[visit]
+            self._late_ms.pop(visit, None)
+            turn.writes.visits[self.site, row.visit] = None
         else:
-            found = self.open.get(visit)
-            if found is None:
-                return None
-            dwell_ms = draft.get("dwell_ms") + self._late_ms.get(visit, 0)
-            row = replace(found, dwell_ms=max(found.dwell_ms, dwell_ms))
-            dwell = {"dwell_ms": row.dwell_ms}
-            if draft.code == EXIT:
-                del self.open[visit]
-                self._late_ms.pop(visit, None)
-                turn.writes.visits[self.site, row.visit] = None
-            else:
-                self.open[visit] = turn.writes.visits[self.site, row.visit] = row
-        return make(
-            draft.name,
-            at_ms,
-            visit=row.visit,
-            visitor=draft.get("visitor"),
-            zone=zone,
-            probability_pct=draft.get("probability_pct"),
-            **dwell,
-        )
+            self.open[visit] = turn.writes.visits[self.site, row.visit] = row
+        return _with(draft, visit=row.visit, **longer)
 
     def agree(self, rows: Iterable[VisitRow], now_ms: int) -> None:
         """Go on with the stored visits that the warmed engine has as well, and end the others."""
@@ -378,6 +370,13 @@ class _Store:
                 dwell_ms=row.dwell_ms,
             )
         )
+
+
+def _with(draft: Touchpoint, **values: int) -> Touchpoint:
+    """The same, but for these."""
+    fields = [name for name, _ in FIELDS[draft.code]]
+    pairs = zip(fields, draft.values, strict=True)
+    return Touchpoint(draft.code, draft.at_ms, tuple(values.get(n, value) for n, value in pairs))
 
 
 def _handle(draft: Touchpoint) -> int:
