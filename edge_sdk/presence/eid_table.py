@@ -27,7 +27,7 @@ MAX_LIVE = 64  # periods of one identity in the table
 MAX_SEARCHED = 4096  # periods of one identity that a search goes through from one start
 
 _SLACK_S = 2  # receivers' clocks, and the time that a sighting took
-_SILENT_S = 60  # a beacon heard a minute ago did not restart at zero
+_SILENT_S = 60  # after less, a beacon did not restart at zero, and there is nothing to learn of it
 _AGAIN_S = 300  # nobody's EID is looked for again after this long
 _CHUNK = 256  # periods computed at a time
 _BUCKET_S = 8  # of the calendar
@@ -211,12 +211,12 @@ class EidTable:
             if first + count < after:
                 self._ranges.append((first + count, after))
             budget -= count
-            computed = eids(self._ecb, identity.key, identity.exponent, first, count)
-            for at in range(count):
-                at_s = self._misses.pop(computed[at], None)
-                if at_s is not None:
-                    self._recover(identity, first + at, at_s, now_s)
-                    found.append((computed[at], identity.name))
+            period = first
+            for eid in eids(self._ecb, identity.key, identity.exponent, first, count):
+                if eid in self._misses:
+                    self._recover(identity, period, self._misses.pop(eid), now_s)
+                    found.append((eid, identity.name))
+                period += 1
         return found
 
     # Clocks
@@ -235,6 +235,8 @@ class EidTable:
     def _heard(self, identity: _Identity, period: int, at_s: int) -> bool:
         """Whether the beacon can have been in this period; learns from it."""
         clock = identity.clock
+        if period == clock.period and 0 <= at_s - clock.synced_s < _SILENT_S:
+            return True  # several receivers hear it many times a minute
         low, high = self._expected(identity, clock, at_s)
         expected = low <= period <= high
         if at_s < clock.synced_s:

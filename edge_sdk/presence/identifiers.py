@@ -51,9 +51,11 @@ def eids(
     while period < end:
         high = period // per_key
         after = min(end, (high + 1) * per_key)
-        head = bytes(11) + bytes([exponent])
         blocks = b"".join(
-            [head + struct.pack(">I", number << exponent) for number in range(period, after)]
+            [
+                struct.pack(">QHBBI", 0, 0, 0, exponent, number << exponent)
+                for number in range(period, after)
+            ]
         )
         temporary_key = ecb(identity_key, bytes(11) + struct.pack(">BHH", 0xFF, 0, high))
         sealed = ecb(temporary_key, blocks)

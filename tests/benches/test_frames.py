@@ -28,6 +28,7 @@ def test_an_exception_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
             raise IndexError
 
     monkeypatch.setattr(frames, "parse_advertisement", broken)
+    monkeypatch.setattr(frames, "measured", list)
     assert frames.main(["--payloads", "300", "--repeat", "1"]) == 1
 
 
@@ -40,7 +41,7 @@ def test_payloads_are_the_same_for_a_seed_and_differ_within_it() -> None:
 
 def test_identities_are_all_found(tmp_path: Path) -> None:
     told = tmp_path / "told.json"
-    assert identities.main(["--identities", "200", "--json", str(told)]) == 0
+    assert identities.main(["--identities", "20", "--json", str(told)]) == 0
     keys = json.loads(told.read_text())
-    assert keys["eid_recovered"] == 2
+    assert keys["eid_recovered"] == 1
     assert keys["eid_bytes_per_identity"] > 0

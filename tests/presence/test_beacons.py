@@ -14,6 +14,7 @@ from edge_sdk.adapters.aes import AesCcm, ecb
 from edge_sdk.presence import beacons
 from edge_sdk.presence.beacons import Frame, identify, parse_advertisement, parse_data
 from edge_sdk.presence.engine import is_beacon
+from edge_sdk.presence.frames import URL_ENDINGS, URL_SCHEMES
 from tests.presence.portable_beacons import CHECKS, FRAMES
 
 ROOT = Path(__file__).parents[2]
@@ -39,9 +40,9 @@ def raw(size: int) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def urls(draw: st.DrawFn) -> str:
-    parts = st.sampled_from([*beacons.URL_ENDINGS, *"abcXYZ019-._~/?#%&="])
+    parts = st.sampled_from([*URL_ENDINGS, *"abcXYZ019-._~/?#%&="])
     rest = "".join(draw(st.lists(parts, min_size=1, max_size=17)))
-    return draw(st.sampled_from(beacons.URL_SCHEMES)) + rest
+    return draw(st.sampled_from(URL_SCHEMES)) + rest
 
 
 frames = st.one_of(
