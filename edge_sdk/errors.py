@@ -23,3 +23,7 @@ class CorruptError(StorageError):
 
 class ClosedError(EdgeError):
     """Ours: the device has been closed, or was not entered with `async with`."""
+
+
+class SourceError(EdgeError):
+    """Theirs: a device at this machine, a scanner or a modem, cannot be used now."""
