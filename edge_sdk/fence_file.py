@@ -1,4 +1,4 @@
-"""`fences.toml`: the file in which people write down geofences. Its format is in docs/sources.md."""
+"""`fences.toml`: the file in which people write down geofences (docs/sources.md)."""
 
 from pathlib import Path
 

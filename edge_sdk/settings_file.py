@@ -13,7 +13,7 @@ MAX_FILE_BYTES = 1 << 20
 
 
 class Entry:
-    """One table of a file. What is asked for must be right; what is not asked for must not be there.
+    """One table of a file. What is asked for must be right, and nothing else may be there.
 
     All methods raise ConfigError.
     """
@@ -80,8 +80,9 @@ class Entry:
             raise self.fault(key, f"is a list of [[{key}]] entries, with two brackets")
         return [Entry(row, f"{self.where}: {key} {at}") for at, row in enumerate(value, start=1)]
 
-    def keys(self) -> Iterable[str]:
-        return self._table.keys()
+    def names(self) -> Iterable[str]:
+        """Its keys, in the order of the file."""
+        return tuple(self._table)
 
     def end(self) -> None:
         """Raise unless every key of the table was asked for."""

@@ -138,7 +138,9 @@ class Geofences:
         if len({fence.name for fence in fences}) < len(fences):
             raise ValueError("each fence has a name of its own")
         if not 0.5 <= sure < 1 or not hysteresis_m >= 0 or settle_ms < 0 or silence_ms < 1:
-            raise ValueError("sure is 0.5 to 1; hysteresis_m, settle_ms, silence_ms are no less than 0")
+            raise ValueError(
+                "sure is 0.5 to 1; hysteresis_m, settle_ms, silence_ms are no less than 0"
+            )
         make("visit.enter", visitor=visitor, zone=fences[0].name)
         self._visitor = visitor
         self._hysteresis_m = hysteresis_m
@@ -237,9 +239,7 @@ class Geofences:
             pct = _percent(sds)
             out.append(self._made("visit.dwell", stay, dwell_ms=dwell_ms, probability_pct=pct))
 
-    def _leave(
-        self, stay: "_Stay", left_ms: int, pct: int | None, out: list[Touchpoint]
-    ) -> None:
+    def _leave(self, stay: "_Stay", left_ms: int, pct: int | None, out: list[Touchpoint]) -> None:
         dwell_ms = left_ms - stay.entered_ms
         out.append(self._made("visit.exit", stay, dwell_ms=dwell_ms, probability_pct=pct))
         stay.visit = None

@@ -1,4 +1,4 @@
-"""What a scanner's line means: symbology by its AIM prefix, GS1 data in one normal form. Needs biip.
+"""What a scanner's line means: symbology by AIM prefix, GS1 data in one normal form. Needs biip.
 
 A code that is a product's number alone is that number in its usual form, whatever printed it: 8, 13
 or 14 digits (a UPC of 12 digits is the GTIN-13 with a leading 0). GS1 data that says more is

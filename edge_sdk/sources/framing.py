@@ -5,14 +5,14 @@ from typing import Protocol, TypeVar
 
 from edge_sdk.errors import ConfigError
 
-Message_co = TypeVar("Message_co", covariant=True)
+Message = TypeVar("Message")
 
 # What a text may hold beside what can be seen: tab, and the separators of GS1 and ISO 15434 codes.
 _SEPARATORS = frozenset("\t\x04\x1d\x1e")
 _ENDS = re.compile(rb"[\r\n]+")
 
 
-class Framing(Protocol[Message_co]):
+class Framing(Protocol[Message]):
     """Cuts what a serial line reads into messages. Called in the line's own thread.
 
     `counts` tells what was not passed on, by reason.
@@ -20,7 +20,7 @@ class Framing(Protocol[Message_co]):
 
     counts: dict[str, int]
 
-    def feed(self, data: bytes) -> list[Message_co]:
+    def feed(self, data: bytes) -> list[Message]:
         """The messages that end within `data`."""
         ...
 

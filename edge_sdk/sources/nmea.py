@@ -100,7 +100,7 @@ class Sentences:
         return _KINDS[kind](self, message)
 
     def _gga(self, message: Any) -> Fix | None:
-        quality = getattr(message, "quality", "")
+        quality = _field(message, "quality")
         # 6 is an estimate, 7 typed in by hand, 8 a simulator; none of them saw the sky.
         if quality not in (1, 2, 3, 4, 5, 9):
             self.counts["no_fix"] += 1
@@ -109,11 +109,11 @@ class Sentences:
         return self._fix(message, self._accuracy_m(message))
 
     def _rmc(self, message: Any) -> Fix | None:
-        if getattr(message, "status", "") != "A":
+        if _field(message, "status") != "A":
             if self._since_gga > _SENTENCES_WITHOUT_GGA:
                 self.counts["no_fix"] += 1
             return None
-        day = getattr(message, "date", "")
+        day = _field(message, "date")
         if isinstance(day, date) and _FIRST_YEAR <= day.year <= _LAST_YEAR:
             self._date = day
         else:
@@ -124,25 +124,25 @@ class Sentences:
         return self._fix(message, self._accuracy_m(message))
 
     def _gst(self, message: Any) -> None:
-        at, north, east = (getattr(message, name, "") for name in ("time", "stdLat", "stdLong"))
+        at, north, east = (_field(message, name) for name in ("time", "stdLat", "stdLong"))
         if isinstance(at, time) and _is_positive(north) and _is_positive(east):
             self._errors = at, math.hypot(north, east)
 
     def _accuracy_m(self, message: Any) -> float:
         """From GST, if one came within the last seconds; else from the dilution of precision."""
-        at = getattr(message, "time", "")
+        at = _field(message, "time")
         if self._errors is not None and isinstance(at, time):
             age_s = (_seconds(at) - _seconds(self._errors[0])) % 86_400
             if age_s <= 3:
                 return _TWO_IN_THREE * self._errors[1] / math.sqrt(2)
-        dilution = getattr(message, "HDOP", "")
+        dilution = _field(message, "HDOP")
         if not _is_positive(dilution) or dilution > _MOST_DILUTION:
             dilution = _UNKNOWN_DILUTION if dilution == "" else _MOST_DILUTION
-        return _TWO_IN_THREE * _RANGE_SD_M * dilution / math.sqrt(2)
+        return float(dilution) * _TWO_IN_THREE * _RANGE_SD_M / math.sqrt(2)
 
     def _fix(self, message: Any, accuracy_m: float) -> Fix | None:
-        latitude_deg = getattr(message, "lat", "")
-        longitude_deg = getattr(message, "lon", "")
+        latitude_deg = _field(message, "lat")
+        longitude_deg = _field(message, "lon")
         if not (_is_degrees(latitude_deg, 90) and _is_degrees(longitude_deg, 180)):
             self.counts["place"] += 1
             return None
@@ -150,13 +150,13 @@ class Sentences:
             self.counts["no_fix"] += 1
             return None
         self.counts["fixes"] += 1
-        satellites = getattr(message, "numSV", None)
+        satellites = _field(message, "numSV")
         return Fix(
             latitude_deg,
             longitude_deg,
             round(accuracy_m, 2),
             satellites if isinstance(satellites, int) else None,
-            self._utc_ms(getattr(message, "time", "")),
+            self._utc_ms(_field(message, "time")),
         )
 
     def _utc_ms(self, at: object) -> int | None:
@@ -166,6 +166,11 @@ class Sentences:
 
 
 _KINDS = {"GGA": Sentences._gga, "RMC": Sentences._rmc, "GST": Sentences._gst}
+
+
+def _field(message: Any, name: str) -> Any:
+    """What a sentence has there; "" where it has nothing, or ended before."""
+    return getattr(message, name, "")
 
 
 def _checksum(content: str) -> int:

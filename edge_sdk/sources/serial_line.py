@@ -283,10 +283,11 @@ class SerialLine(Generic[Message]):
         if not hasattr(port, "fileno"):  # Windows
             return
         try:
-            there, ours = Path(self.port.path).stat(), os.fstat(port.fileno())
+            ours = os.fstat(port.fileno())
+            is_there = os.path.samestat(Path(self.port.path).stat(), ours)
         except OSError:
-            there = ours = None
-        if there is None or ours is None or not os.path.samestat(there, ours):
+            is_there = False
+        if not is_there:
             self._counts["lost"] += 1
             raise _Lost("it was unplugged, or another device has its path")
 
