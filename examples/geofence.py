@@ -1,6 +1,6 @@
 """A tablet with a GNSS receiver: to come near the store is a visit, and the bridge hears of it.
 
-Without hardware a simulated receiver walks there, 150 times as fast as people do; with one:
+Without hardware a simulated receiver walks there, 300 times as fast as people do; with one:
   python examples/geofence.py /dev/ttyACM0
 """
 
@@ -14,9 +14,7 @@ from cloud_bridge.factory import Bridge, Config
 from edge_sdk import Device, DeviceConfig, enrol
 from edge_sdk.fence_file import parse_fences
 from edge_sdk.presence.geofence import Geofences
-from edge_sdk.sources.geofence import GeofenceSource
-from edge_sdk.sources.gnss import Gnss
-from edge_sdk.sources.serial_line import Port
+from edge_sdk.sources.geofence import GeofenceSource, Gnss, Port
 from simulators import serial_lines
 
 FENCES = """
@@ -32,7 +30,7 @@ corners = [[48.8709, 2.3317], [48.8709, 2.3324], [48.8714, 2.3324], [48.8714, 2.
 
 
 async def main(folder: Path, path: str | None) -> None:
-    """Capture the visits of whoever carries the tablet, until she has left the store."""
+    """Capture the visits of whoever carries the tablet until she leaves the store."""
     async with AsyncExitStack() as stack:
         config = Config(folder / "bridge", tenant="acme", http_port=0)
         bridge = await stack.enter_async_context(Bridge(config))
@@ -42,18 +40,17 @@ async def main(folder: Path, path: str | None) -> None:
         if path is None:
             receiver = stack.enter_context(serial_lines.PseudoPort(folder / "receiver"))
             path = str(receiver.path)
-            walk = asyncio.create_task(serial_lines.play(receiver, serial_lines.gnss(1), 150))
-            stack.callback(walk.cancel)
-        # settle_ms is 15 s without this haste.
-        fences = Geofences(parse_fences(FENCES), "app:17", settle_ms=100)
+            walk = serial_lines.play(receiver, serial_lines.gnss(seed=1), speed=300)
+            stack.callback(asyncio.create_task(walk).cancel)
+        fences = Geofences(parse_fences(FENCES), "app:17", settle_ms=50)  # in haste; else 15 s
         source = GeofenceSource(Gnss(Port(path, silence_s=10)), fences)
         async for visit in await stack.enter_async_context(source):
-            print(visit.name, visit.get("zone"), f"{visit.get('probability_pct')} %")
             await tablet.capture(visit)
-            if (visit.name, visit.get("zone")) == ("visit.exit", "store"):
+            print(told := f"{visit.name} {visit.get('zone')}", visit.get("probability_pct"), "%")
+            if told == "visit.exit store":
                 break
         await tablet.drained()
-        print("delivered:", tablet.status().delivered_batches, "batches")
+        print(tablet.status().delivered_batches, "batches delivered")
 
 
 if __name__ == "__main__":

@@ -55,12 +55,20 @@ class PseudoPort:
         import tty  # noqa: PLC0415  Windows has none
 
         self.unplug()
-        self._device, self._port = os.openpty()
-        tty.setraw(self._port)  # or what is sent before somebody opens it would be echoed
-        os.set_blocking(self._device, False)
+        if self.path.exists() and not self.path.is_symlink():
+            raise ConfigError(f"{self.path}: is in the way; name a path that is free")
+        device, port = os.openpty()
         beside = self.path.with_name(self.path.name + ".new")
-        beside.symlink_to(os.ttyname(self._port))
-        beside.replace(self.path)
+        try:
+            beside.symlink_to(os.ttyname(port))
+            beside.replace(self.path)
+        except OSError as error:
+            os.close(device)
+            os.close(port)
+            raise ConfigError(f"{self.path}: cannot be made ({error.strerror})") from None
+        tty.setraw(port)  # or what is sent before somebody opens it would be echoed
+        os.set_blocking(device, False)
+        self._device, self._port = device, port
 
     def unplug(self) -> None:
         if self._device < 0:
@@ -87,16 +95,19 @@ class PseudoPort:
             return b""
 
 
+_PATIENCE = 200  # attempts to send to a port whose buffer is full
+
+
 async def play(port: PseudoPort, stream: Iterable[Sent], speed: float = 1.0) -> list[str]:
-    """Send a stream; the list of what it means, in order. An over-long line takes its time."""
+    """Send a stream; the list of what it means, in order. What nobody reads in time is lost."""
     meant = []
     for sent in stream:
         await asyncio.sleep(sent.pause_s / speed)
-        data = sent.data
-        while data:
-            piece = data[:1024]  # so that a reader gets a chance before the buffer is full
-            port.send(piece)
-            data = data[1024:]
+        data, patience = sent.data, _PATIENCE
+        while data and patience:
+            count = port.send(data[:1024])
+            data = data[count:]
+            patience = _PATIENCE if count else patience - 1
             await asyncio.sleep(0.002)
         if sent.means is not None:
             meant.append(sent.means)
@@ -105,7 +116,7 @@ async def play(port: PseudoPort, stream: Iterable[Sent], speed: float = 1.0) -> 
 
 # A scanner
 
-_PRODUCTS = ("9521234543213", "9521234500018", "9521101531000", "9521141123454")
+_PRODUCTS = ("9521234543213", "9521234500018", "9521101531008", "9521141123454")
 _GOOD = (
     ("]E0{ean}\r\n", "{ean}"),
     ("]C10109521234543213\x1d10{lot}\r\n", "(01)09521234543213(10){lot}"),

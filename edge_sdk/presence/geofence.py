@@ -106,9 +106,9 @@ class Geofences:
     """Visits of one visitor, who carries a receiver, to places that have a fence.
 
     A fix with `accuracy_m` (it is that close to the truth two times in three) says that the visitor
-    is within, or is outside, only where the border is far enough away for that to be `sure`; other
-    fixes change nothing. A visit begins and ends when fixes have said so for `settle_ms` and none
-    has said the contrary. To end it they have to be `hysteresis_m` outside as well.
+    is within, or is outside, only where the border is far enough away for that to be `sure`. A
+    visit begins and ends when fixes have said so for `settle_ms` and none between, sure or not, was
+    on the other side of the border. To end it they have to be `hysteresis_m` outside as well.
 
     visitor       "scheme:value", of whom the visits are
     silence_ms    a visit ends when no fix came for so long: it lasted until the last one
@@ -117,7 +117,7 @@ class Geofences:
     unsure        how many fixes said nothing of a fence that was near
     dropped       fixes that made no sense, by reason (`DROPS`)
 
-    Fences may overlap: each has its own visits. A fence that is smaller than 1.2 times the accuracy
+    Fences may overlap: each has its own visits. A fence that is smaller than 1.7 times the accuracy
     of the fixes never sees anybody. Memory is a few words a fence.
     """
 
@@ -127,10 +127,10 @@ class Geofences:
         visitor: str,
         *,
         hysteresis_m: float = 20.0,
-        settle_ms: int = 15_000,
+        settle_ms: int = 20_000,
         silence_ms: int = 1_800_000,
         dwell_marks_ms: Sequence[int] = (60_000, 300_000, 900_000, 3_600_000),
-        sure: float = 0.8,
+        sure: float = 0.95,
         first_visit: int = 1,
     ) -> None:
         if not 0 < len(fences) <= MAX_FENCES:
@@ -187,6 +187,8 @@ class Geofences:
                 self._outside(stay, depth_m / sd_m, out)
             else:
                 is_unsure = True
+                if (depth_m > 0) == (stay.visit is not None):
+                    stay.changing_ms = None
             stay.fixed_ms = self._now_ms
         self.unsure += is_unsure
         return out
@@ -207,6 +209,7 @@ class Geofences:
         return out
 
     def _within(self, stay: "_Stay", sds: float, out: list[Touchpoint]) -> None:
+        stay.within_ms = self._now_ms
         if stay.visit is not None:
             stay.changing_ms = None
             self._dwell(stay, sds, out)
@@ -218,12 +221,22 @@ class Geofences:
         stay.visit = self._next_visit
         self._next_visit += 1
         stay.entered_ms = stay.changing_ms
+        stay.earliest_ms = stay.outside_ms
         stay.changing_ms = None
         stay.marks = 0
-        out.append(self._made("visit.enter", stay, probability_pct=_percent(sds)))
+        out.append(
+            self._made(
+                "visit.enter",
+                stay,
+                probability_pct=_percent(sds),
+                ago_low_ms=self._now_ms - stay.entered_ms,
+                ago_high_ms=self._since(stay.earliest_ms),
+            )
+        )
 
     def _outside(self, stay: "_Stay", sds: float, out: list[Touchpoint]) -> None:
         if stay.visit is None:
+            stay.outside_ms = self._now_ms
             stay.changing_ms = None
             return
         if stay.changing_ms is None:
@@ -236,14 +249,38 @@ class Geofences:
         passed = sum(mark_ms <= dwell_ms for mark_ms in self._dwell_marks_ms)
         if passed > stay.marks:
             stay.marks = passed
-            pct = _percent(sds)
-            out.append(self._made("visit.dwell", stay, dwell_ms=dwell_ms, probability_pct=pct))
+            out.append(
+                self._made(
+                    "visit.dwell",
+                    stay,
+                    dwell_ms=dwell_ms,
+                    probability_pct=_percent(sds),
+                    dwell_low_ms=dwell_ms,
+                    dwell_high_ms=self._since(stay.earliest_ms),
+                )
+            )
 
     def _leave(self, stay: "_Stay", left_ms: int, pct: int | None, out: list[Touchpoint]) -> None:
-        dwell_ms = left_ms - stay.entered_ms
-        out.append(self._made("visit.exit", stay, dwell_ms=dwell_ms, probability_pct=pct))
+        """It ended by `left_ms`; without `pct` nobody saw it end, and it may have gone on."""
+        most_ms = None
+        if pct is not None and stay.earliest_ms is not None:
+            most_ms = left_ms - stay.earliest_ms
+        out.append(
+            self._made(
+                "visit.exit",
+                stay,
+                dwell_ms=left_ms - stay.entered_ms,
+                probability_pct=pct,
+                dwell_low_ms=stay.within_ms - stay.entered_ms,
+                dwell_high_ms=most_ms,
+            )
+        )
         stay.visit = None
         stay.changing_ms = None
+        stay.outside_ms = None if pct is None else self._now_ms
+
+    def _since(self, at_ms: int | None) -> int | None:
+        return None if at_ms is None else self._now_ms - at_ms
 
     def _made(self, name: str, stay: "_Stay", **fields: int | None) -> Touchpoint:
         return make(
@@ -257,15 +294,32 @@ class Geofences:
 
 
 class _Stay:
-    """One fence, and whether the visitor is within: `changing_ms` is since when fixes deny it."""
+    """One fence, and whether the visitor is within.
 
-    __slots__ = ("changing_ms", "entered_ms", "fence", "fixed_ms", "marks", "visit")
+    changing_ms          since when fixes deny that
+    entered_ms           the first fix of the visit; earliest_ms: the last one before it, outside
+    within_ms, outside_ms, fixed_ms  the last fix that said so, or said anything
+    """
+
+    __slots__ = (
+        "changing_ms",
+        "earliest_ms",
+        "entered_ms",
+        "fence",
+        "fixed_ms",
+        "marks",
+        "outside_ms",
+        "visit",
+        "within_ms",
+    )
 
     def __init__(self, fence: Fence) -> None:
         self.fence = fence
         self.visit: int | None = None
         self.changing_ms: int | None = None
-        self.entered_ms = self.fixed_ms = self.marks = 0
+        self.earliest_ms: int | None = None
+        self.outside_ms: int | None = None
+        self.entered_ms = self.within_ms = self.fixed_ms = self.marks = 0
 
 
 def _percent(sds: float) -> int:

@@ -7,7 +7,10 @@ from typing import Self
 from edge_sdk.clock import Clock, SteadyClock
 from edge_sdk.presence.geofence import Geofences
 from edge_sdk.sources.gnss import Gnss
+from edge_sdk.sources.serial_line import Port
 from edge_sdk.wire.touchpoint import Touchpoint
+
+__all__ = ["GeofenceSource", "Gnss", "Port"]
 
 _TICK_S = 1.0
 

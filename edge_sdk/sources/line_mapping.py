@@ -143,9 +143,9 @@ def _mapping(top: Entry) -> Mapping:
     top.end()
     rules = tuple(_rule(row, str(at)) for at, row in enumerate(rows, start=1))
     names = [rule.name for rule in rules]
-    for row, name in zip(rows, names, strict=True):
-        if names.count(name) > 1:
-            raise row.fault("name", f"{name!r} has another entry; each has its own")
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            raise rows[at].fault("name", f"{name!r} has another entry; each has its own")
     return Mapping(rules, encoding, max_line_bytes)
 
 

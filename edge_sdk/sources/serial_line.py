@@ -21,6 +21,7 @@ from edge_sdk.sources.framing import Framing
 
 try:
     import serial
+    from serial.tools import list_ports
 except ImportError:  # told when a line is opened: its settings can be looked at without it
     serial = None  # type: ignore[assignment]
 try:
@@ -37,6 +38,10 @@ Message = TypeVar("Message")
 PARITIES = {"none": "N", "even": "E", "odd": "O", "mark": "M", "space": "S"}
 FLOWS = ("none", "rts_cts", "xon_xoff")
 
+_MISSING = (
+    "a serial port needs pyserial: pip install 'edge-sdk[serial]'"
+    " (the extras scanner and gnss bring it as well)"
+)
 _LOOK_S = 0.5  # how often a silent port is looked after
 _STEADY_S = 2.0  # a port that has lived so long, or has sent something, is back
 _FIRST_DELAY_S = 0.2
@@ -81,6 +86,13 @@ class Port:
             raise ConfigError(f"{self.path}: silence_s is 1 second at least, or left out")
 
 
+def ports() -> dict[str, str]:
+    """The serial ports that the system knows of: path -> what it is. Raises ConfigError."""
+    if serial is None:
+        raise ConfigError(_MISSING)
+    return {found.device: found.description for found in list_ports.comports()}
+
+
 class _Lost(Exception):
     """The port cannot be used now; the message is for the operator."""
 
@@ -123,10 +135,7 @@ class SerialLine(Generic[Message]):
 
     async def __aenter__(self) -> Self:
         if serial is None:
-            raise ConfigError(
-                "a serial port needs pyserial: pip install 'edge-sdk[serial]'"
-                " (the extras scanner and gnss bring it as well)"
-            )
+            raise ConfigError(_MISSING)
         self._stopping = threading.Event()
         self._arrived = asyncio.Event()
         self._ended = self._told = False
@@ -280,7 +289,7 @@ class SerialLine(Generic[Message]):
 
     def _look_after(self, port: Any) -> None:
         """Raise _Lost when the path leads elsewhere: some drivers never say that a device went."""
-        if not hasattr(port, "fileno"):  # Windows
+        if os.name != "posix":  # a port is no file there, and an unplugged one fails by itself
             return
         try:
             ours = os.fstat(port.fileno())
