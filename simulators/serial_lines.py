@@ -158,7 +158,7 @@ Place = tuple[float, float]
 STORE: Place = (48.8706, 2.3317)
 _METRES_PER_DEGREE = 111_195.0
 # Metres north and east of the store, and how long to stay there.
-WALK = ((-400.0, 0.0, 5.0), (0.0, 0.0, 120.0), (60.0, 20.0, 60.0), (0.0, 500.0, 5.0))
+WALK = ((-400.0, 0.0, 5.0), (0.0, 0.0, 120.0), (60.0, 20.0, 60.0), (0.0, 500.0, 120.0))
 
 
 def gnss(
