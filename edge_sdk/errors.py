@@ -27,3 +27,7 @@ class ClosedError(EdgeError):
 
 class PublicKeyError(EdgeError):
     """Theirs: a public key with which no secret can be agreed."""
+
+
+class SourceError(EdgeError):
+    """Theirs: a device at this machine, a scanner or a modem, cannot be used now."""
