@@ -95,7 +95,7 @@ class Device:
         self._config = config
         self._broker = Broker.parse(config.broker, config.ca_file)
         suite = suite or AesCcm()
-        clock = clock or SteadyClock()
+        self.clock = clock = clock or SteadyClock()
         self._slots = key_slots.KeySlots(config.home, suite, open_slots)
         self._store = OutboxStore(
             config.home,

@@ -23,3 +23,14 @@ class CorruptError(StorageError):
 
 class ClosedError(EdgeError):
     """Ours: the device has been closed, or was not entered with `async with`."""
+
+
+class RadioError(EdgeError):
+    """Theirs: a radio, or the system's service behind it.
+
+    `trouble` is a key of `edge_sdk.sources.trouble.TROUBLES`, which says what to do about it.
+    """
+
+    def __init__(self, trouble: str, message: str) -> None:
+        super().__init__(message)
+        self.trouble = trouble
