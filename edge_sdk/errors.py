@@ -25,7 +25,11 @@ class ClosedError(EdgeError):
     """Ours: the device has been closed, or was not entered with `async with`."""
 
 
-class RadioError(EdgeError):
+class SourceError(EdgeError):
+    """Theirs: a device at this machine, a scanner or a modem, cannot be used now."""
+
+
+class RadioError(SourceError):
     """Theirs: a radio, or the system's service behind it.
 
     `trouble` is a key of `edge_sdk.sources.trouble.TROUBLES`, which says what to do about it.

@@ -57,6 +57,7 @@ class BlueZ:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._bus: Bus | None = None
         self._address_before: str | None = None
+        self._called = asyncio.Event()
 
     @property
     def address(self) -> str:
@@ -116,13 +117,14 @@ class BlueZ:
     async def until_scanned(self, *adapters: str) -> None:
         """Return when clients scan with these adapters, or with all."""
         while not all(self.scanned(name) for name in adapters or self._adapters):
-            await asyncio.sleep(0.001)
+            self._called.clear()
+            await self._called.wait()
 
     async def told(self) -> None:
         """Return when all that was told has gone into the clients' sockets."""
         assert self._bus is not None
-        while any(client.unread_bytes for client in self._bus.clients):
-            await asyncio.sleep(0)
+        for client in list(self._bus.clients):
+            await client.written()
 
     # What can go wrong
 
@@ -203,6 +205,7 @@ class BlueZ:
             text = f'Method "{message.member}" with signature "" on interface does not exist'
             return Message.new_error(message, UNKNOWN_METHOD, text)
         self.calls[name, _called(message)] += 1
+        self._called.set()
         return self._of_adapter(client, adapter, message)
 
     def _of_adapter(self, client: Client, adapter: AdapterState, message: Message) -> Message:
@@ -243,9 +246,10 @@ class BlueZ:
         return Message.new_error(message, UNKNOWN_METHOD, "no such method")
 
     def _client_told(self, client: Client, message: Message) -> None:
-        """bleak exports its monitor after it has registered it: only then does BlueZ use it."""
+        """Bleak exports its monitor after it has registered it: only then does BlueZ use it."""
         if message.member != "InterfacesAdded":
             return
+        self._called.set()
         path, interfaces = message.body
         patterns = interfaces.get(MONITOR, {}).get("Patterns")
         for adapter in self._adapters.values():

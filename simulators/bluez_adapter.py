@@ -200,9 +200,7 @@ class AdapterState:
         properties = device.properties
         heard = properties.get("RSSI")
         least_db = 1 if filtered else RSSI_THRESHOLD_DB
-        louder = rssi_dbm is not None and (
-            heard is None or abs(rssi_dbm - heard.value) >= least_db
-        )
+        louder = rssi_dbm is not None and (heard is None or abs(rssi_dbm - heard.value) >= least_db)
         if louder and device.facts is facts:
             assert rssi_dbm is not None
             properties["RSSI"] = Variant("n", rssi_dbm)
@@ -300,7 +298,7 @@ def _changed(
     return Signal(message)
 
 
-def _of_objects(member: str, path: str, signature: str, about: Any) -> Signal:
+def _of_objects(member: str, path: str, signature: str, about: object) -> Signal:
     message = Message.new_signal("/", f"{BUS}.ObjectManager", member, signature, [path, about])
     return Signal(message, path)
 

@@ -72,10 +72,10 @@ class Client:
         elif not self._writer.is_closing():
             self._writer.write(message)
 
-    @property
-    def unread_bytes(self) -> int:
-        """What has not gone into the socket yet."""
-        return self._writer.transport.get_write_buffer_size()
+    async def written(self) -> None:
+        """Return when all of it has gone into the socket, or the client is gone."""
+        with contextlib.suppress(OSError):
+            await self._writer.drain()
 
     def wants(self, interface: str, member: str, path: str, arg0: str = "") -> bool:
         """Whether one of its match rules is about such a signal."""
@@ -151,6 +151,7 @@ class Bus:
         assert task is not None
         self._talks.add(task)
         self._named += 1
+        writer.transport.set_write_buffer_limits(0)  # so that `drain` waits for all
         client = Client(f":1.{self._named}", writer, self._serials)
         try:
             await _let_in(reader, writer)

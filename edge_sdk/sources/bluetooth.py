@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from edge_sdk.clock import PacedClock, SteadyClock
 from edge_sdk.errors import ConfigError, RadioError
@@ -87,7 +87,7 @@ class AdapterStatus:
 
 
 class Bluetooth:
-    """`async for reading in Bluetooth({"hci0": "entrance"}, clock=device.clock)`.
+    """`async with Bluetooth({"hci0": "entrance"}) as radio`, then `async for reading in radio`.
 
     receivers  adapter -> the receiver that it is in the floor plan; {"": name} takes the system's
                own choice of adapter (on macOS and Windows there is no other)
@@ -97,12 +97,10 @@ class Bluetooth:
     reset      whether a dead adapter may be switched off and on: that ends the connections that
                other programs have through it
 
-    Iterating starts the scans, and leaving the iteration ends them; it can be begun again, though
-    not twice at once. It never ends by itself, and whatever is the matter with an adapter raises
-    nothing: it is logged once, counted in `status`, and tried again.
+    Entering starts the scans, whether or not the adapters are there; leaving ends them, and then
+    the iteration. It can be entered again. Whatever is the matter with an adapter raises nothing:
+    it is logged once, counted, and tried again.
     """
-
-    name = "bluetooth"
 
     def __init__(
         self,
@@ -124,9 +122,10 @@ class Bluetooth:
         self._waiting = _Waiting(max_queue)
         clock = clock or SteadyClock()
         self._scans = [
-            _Scan(adapter, receiver, clock, self._waiting.put, silence_s, reset)
+            _Scan(adapter, receiver, clock, self._waiting.put, silence_s=silence_s, reset=reset)
             for adapter, receiver in receivers.items()
         ]
+        self._watches: list[asyncio.Task[None]] = []
 
     @property
     def status(self) -> list[AdapterStatus]:
@@ -149,32 +148,51 @@ class Bluetooth:
             "resets": sum(each.resets for each in status),
         }
 
+    async def __aenter__(self) -> Self:
+        self._waiting.open()
+        self._watches = [
+            asyncio.create_task(scan.run(), name=scan.task_name) for scan in self._scans
+        ]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+        self._waiting.close()
+
     async def __aiter__(self) -> AsyncIterator[Reading]:
-        readings, came = self._waiting.readings, self._waiting.came
-        readings.clear()
-        watches = [asyncio.create_task(scan.run(), name=scan.task_name) for scan in self._scans]
-        try:
-            while True:
-                while readings:
-                    yield readings.popleft()
-                came.clear()
-                await came.wait()
-        finally:
-            for watch in watches:
-                watch.cancel()
-            await asyncio.gather(*watches, return_exceptions=True)
+        waiting = self._waiting
+        readings = waiting.readings
+        while True:
+            while readings:
+                yield readings.popleft()
+            if waiting.closed:
+                return
+            waiting.came.clear()
+            await waiting.came.wait()
 
 
 class _Waiting:
     """Readings that wait to be taken; the oldest makes room for a new one, and is counted."""
 
-    __slots__ = ("came", "dropped_oldest", "most", "readings")
+    __slots__ = ("came", "closed", "dropped_oldest", "most", "readings")
 
     def __init__(self, most: int) -> None:
         self.readings: deque[Reading] = deque()
         self.most = most
         self.came = asyncio.Event()
+        self.closed = True
         self.dropped_oldest = 0
+
+    def open(self) -> None:
+        self.readings.clear()
+        self.came = asyncio.Event()  # it belongs to the loop that waits for it
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        self.came.set()
 
     def put(self, reading: Reading) -> None:
         readings = self.readings
@@ -213,6 +231,7 @@ class _Scan:
         receiver: str,
         clock: PacedClock,
         put: Callable[[Reading], None],
+        *,
         silence_s: float,
         reset: bool,
     ) -> None:
@@ -289,8 +308,8 @@ class _Scan:
         try:
             async with asyncio.timeout(_HANGS_AFTER_S):
                 await scanner.stop()
-        except Exception as error:
-            log.debug("%s: stopping: %s", self.task_name, type(error).__name__)
+        except Exception:
+            log.debug("%s: stopping", self.task_name, exc_info=True)
 
     def _detected(self, device: BLEDevice, advertisement: AdvertisementData) -> None:
         """What bleak calls where there is no shorter way."""

@@ -17,9 +17,7 @@ try:
     from dbus_fast import AuthError, BusType, DBusError, Message, MessageType, Variant
     from dbus_fast.aio import MessageBus
 except ImportError as missing:
-    raise ConfigError(
-        "Bluetooth needs an extra: pip install 'edge-sdk[bluetooth]'"
-    ) from missing
+    raise ConfigError("Bluetooth needs an extra: pip install 'edge-sdk[bluetooth]'") from missing
 
 BLUEZ = "org.bluez"
 ADAPTER = "org.bluez.Adapter1"
@@ -60,17 +58,16 @@ async def adapters() -> list[Adapter]:
 async def powered(adapter: str) -> bool:
     """Whether an adapter is switched on. Raises RadioError."""
     async with _bus() as bus:
-        answer = await _call(
-            bus, f"/org/bluez/{adapter}", PROPERTIES, "Get", "ss", [ADAPTER, "Powered"]
-        )
+        asked = ("ss", [ADAPTER, "Powered"])
+        answer = await _call(bus, f"/org/bluez/{adapter}", PROPERTIES, "Get", asked)
     return bool(answer[0].value)
 
 
 async def power(adapter: str, on: bool) -> None:
     """Switch an adapter on or off. Raises RadioError."""
-    value = [ADAPTER, "Powered", Variant("b", on)]
+    value = ("ssv", [ADAPTER, "Powered", Variant("b", on)])
     async with _bus() as bus:
-        await _call(bus, f"/org/bluez/{adapter}", PROPERTIES, "Set", "ssv", value)
+        await _call(bus, f"/org/bluez/{adapter}", PROPERTIES, "Set", value)
 
 
 def _value(properties: dict[str, Variant], name: str, default: Any) -> Any:
@@ -85,15 +82,13 @@ async def _bus() -> AsyncIterator[MessageBus]:
     except AuthError:
         raise RadioError(trouble.DENIED, "the system's D-Bus does not let this user in") from None
     except (OSError, EOFError, DBusError, ValueError) as error:
-        raise RadioError(
-            trouble.NO_SERVICE, f"no system D-Bus ({type(error).__name__})"
-        ) from None
+        raise RadioError(trouble.NO_SERVICE, f"no system D-Bus ({type(error).__name__})") from None
     try:
         yield bus
     finally:
         bus.disconnect()
         # What closes the socket is called by the loop; the bus must not outlive its question.
-        await bus.wait_for_disconnect()
+        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
 
 async def _call(
@@ -101,16 +96,15 @@ async def _call(
     path: str,
     interface: str,
     member: str,
-    signature: str = "",
-    body: list[Any] | None = None,
+    arguments: tuple[str, list[Any]] = ("", []),
 ) -> list[Any]:
     message = Message(
         destination=BLUEZ,
         path=path,
         interface=interface,
         member=member,
-        signature=signature,
-        body=body or [],
+        signature=arguments[0],
+        body=arguments[1],
     )
     try:
         async with asyncio.timeout(_ANSWER_S):
@@ -126,6 +120,7 @@ async def _call(
     if reply.message_type is MessageType.ERROR:
         name = reply.error_name or ""
         raise RadioError(
-            trouble.OF_DBUS_ERROR.get(name, trouble.FAILED), f"BlueZ refuses {member}: {name}")
+            trouble.OF_DBUS_ERROR.get(name, trouble.FAILED), f"BlueZ refuses {member}: {name}"
+        )
     answer: list[Any] = reply.body
     return answer

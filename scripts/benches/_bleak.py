@@ -8,7 +8,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bleak import BleakScanner
@@ -70,41 +70,41 @@ async def _bare(updates: int, devices: int) -> float:
 
 async def _source(updates: int, devices: int, hear: Callable[[Reading], object]) -> float:
     count, began_s = 0, 0.0
-    async with _flooded(updates, devices):
-        source = Bluetooth({ADAPTER: RECEIVER}, max_queue=updates)
-        async with aclosing(aiter(source)) as readings:
-            async for reading in readings:
-                count += 1
-                if count == 1:
-                    began_s = time.thread_time()
-                hear(reading)
-                if count == updates:
-                    break
-            took_s = time.thread_time() - began_s
+    source = Bluetooth({ADAPTER: RECEIVER}, max_queue=updates)
+    async with _flooded(updates, devices), source:
+        async for reading in source:
+            count += 1
+            if count == 1:
+                began_s = time.thread_time()
+            hear(reading)
+            if count == updates:
+                break
+        took_s = time.thread_time() - began_s
     return 1e6 * took_s / (count - 1)
 
 
 @asynccontextmanager
 async def _flooded(updates: int, devices: int) -> AsyncIterator[None]:
     """A peer in a thread, which sends the updates as soon as somebody scans."""
-    ready, stop = threading.Event(), threading.Event()
+    ready = threading.Event()
+    stop = asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
 
     async def play() -> None:
         async with BlueZ([ADAPTER]) as peer:
+            loops.append(asyncio.get_running_loop())
             ready.set()
-            while not peer.scanned(ADAPTER) and not stop.is_set():
-                await asyncio.sleep(0.001)
+            await peer.until_scanned(ADAPTER)
             await _flood(peer, updates, devices)
-            while not stop.is_set():
-                await asyncio.sleep(0.01)
+            await stop.wait()
 
-    thread = threading.Thread(target=lambda: asyncio.run(play()), name="bluez")
+    thread = threading.Thread(target=lambda: asyncio.run(play()), name="bluez", daemon=True)
     thread.start()
     await asyncio.to_thread(ready.wait)
     try:
         yield
     finally:
-        stop.set()
+        loops[0].call_soon_threadsafe(stop.set)
         await asyncio.to_thread(thread.join)
 
 
