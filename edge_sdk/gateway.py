@@ -3,14 +3,16 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from edge_sdk.capturing import Captures, Capturing
 from edge_sdk.clock import PacedClock
 from edge_sdk.errors import ConfigError
-from edge_sdk.presence.engine import PresenceEngine
 from edge_sdk.sources.reading import Reading
 from edge_sdk.wire.touchpoint import Touchpoint
+
+if TYPE_CHECKING:
+    from edge_sdk.presence.engine import PresenceEngine
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class Gateway:
     def __init__(
         self,
         device: GatewayDevice,
-        engine: PresenceEngine,
+        engine: "PresenceEngine",
         sources: Mapping[str, Source],
         *,
         report_s: float = 300.0,
