@@ -15,6 +15,9 @@ _AT_ONCE = 64
 _FLAGS = bytes([2, 0x01, 0x06])  # the beacons of this day are known by their addresses
 
 
+__all__ = ["BlueZ", "adapters_of", "broadcast", "on_bleak"]
+
+
 def adapters_of(day: StoreDay) -> dict[str, str]:
     """Adapter -> receiver: "hci0" and so on, in the order of the receivers' names."""
     return {f"hci{number}": name for number, name in enumerate(sorted(day.zones))}

@@ -52,6 +52,20 @@ async def radio_of(day: StoreDay, clock: ScaledClock) -> AsyncIterator[Radio]:
         yield Radio(BLEAK, source, play)
 
 
+async def on_the_air(day: StoreDay, speed: float, say: Callable[[str], None]) -> None:
+    """Play a day to another process that scans; `say` is given what that one has to export.
+
+    Raises ConfigError where there is no bleak.
+    """
+    if _NO_BLEAK:
+        raise ConfigError(f"no radio to play to bleak ({_NO_BLEAK})")
+    async with bleak_radio.BlueZ([*bleak_radio.adapters_of(day)], export=False) as peer:
+        say(f"export DBUS_SYSTEM_BUS_ADDRESS='{peer.address}'")
+        adapters = bleak_radio.adapters_of(day).items()
+        say("# " + " ".join(f"{adapter}={receiver}" for adapter, receiver in adapters))
+        await bleak_radio.broadcast(day, peer, speed)
+
+
 class RadioPort:
     """A day's readings as a source, without a radio."""
 

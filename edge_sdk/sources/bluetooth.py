@@ -272,6 +272,7 @@ class _Scan:
         """One scan, until it is silent or fails; that is told."""
         try:
             await self._scan_until_silent()
+            self.status.silences += 1
             self._tell(trouble.SILENT, f"for {self._silence_s:.0f} s")
         except Exception as error:  # the top of a task: bleak and its bus raise all sorts
             log.debug("%s", self.task_name, exc_info=True)
@@ -294,7 +295,6 @@ class _Scan:
                 await self._clock.sleep(min(_LOOK_EVERY_S, self._silence_s))
                 if self.status.heard > heard:
                     self._recovered()
-            self.status.silences += 1
         finally:
             await self._stop(scanner)
 
