@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
 import math
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -156,11 +158,17 @@ async def _play(args: argparse.Namespace) -> None:
 
 async def _on_the_air(args: argparse.Namespace) -> int:
     day = StoreDay(args.seed, args.shoppers, args.gap_ms)
+    # Ended in any way, it leaves no socket behind.
+    task = asyncio.current_task()
+    with contextlib.suppress(NotImplementedError):  # Windows, which has no BlueZ either
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # type: ignore[union-attr]
     try:
         await radio.on_the_air(day, args.speed, lambda line: print(line, flush=True))
     except ConfigError as error:
         print(f"store-simulator: {error}", file=sys.stderr)
         return 1
+    except asyncio.CancelledError:
+        return 143
     return 0
 
 

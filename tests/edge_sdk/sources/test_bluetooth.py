@@ -19,7 +19,7 @@ from edge_sdk.presence.beacons import (
 from edge_sdk.sources import bluez, lean_scanner
 from edge_sdk.sources.bluetooth import Bluetooth
 from edge_sdk.sources.reading import Reading
-from tests.edge_sdk.sources.air import BEACON, NOISE, BlueZ, always, in_a_loop, until
+from tests.edge_sdk.air import BEACON, NOISE, BlueZ, always, in_a_loop, until
 
 IBEACON = IBeacon(bytes(range(16)), 1, 2, -59)
 UID = EddystoneUid(bytes(range(10)), bytes(6), -20)
