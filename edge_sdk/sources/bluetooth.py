@@ -51,6 +51,7 @@ _MOST_ADDRESSES = 4096
 _NO_RSSI_DBM = -127  # what bleak says where BlueZ says nothing
 _MOST_RSSI_DBM = 20  # 127 is "not available" (Bluetooth Core, HCI RSSI), and a radio can lie
 
+_CURED_BY_RESET = (trouble.SILENT, trouble.FAILED)
 _NEW = tuple.__new__
 
 _TROUBLE_OF_REASON = {
@@ -107,7 +108,7 @@ class Bluetooth:
         receivers: Mapping[str, str],
         *,
         clock: PacedClock | None = None,
-        silence_s: float = 75.0,
+        silence_s: float = 70.0,
         max_queue: int = 8192,
         reset: bool = True,
     ) -> None:
@@ -244,7 +245,6 @@ class _Scan:
         self._silence_s = silence_s
         self._reset = reset and LINUX and adapter != THE_ONLY_ADAPTER
         self._known: dict[str, _Known] = {}
-        self._heard_ms = 0
         self._switched_off = False  # by us, and not on again yet
 
     @property
@@ -262,7 +262,7 @@ class _Scan:
                     pause_s = 0.0
                 await self._clock.sleep(pause_s)
                 pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s or _FIRST_PAUSE_S)
-                if self.status.trouble == trouble.SILENT or self._switched_off:
+                if self.status.trouble in _CURED_BY_RESET or self._switched_off:
                     await self._heal()
         finally:
             if self._switched_off:
@@ -288,12 +288,17 @@ class _Scan:
         self.status.starts += 1
         if self.status.trouble != trouble.SILENT:
             self._recovered()
-        self._heard_ms = self._clock.now_ms()
+        # Silence is added up look by look: a program that was held up for a minute has not heard
+        # its adapter for a minute either, and nothing is wrong with that.
+        look_s = min(_LOOK_EVERY_S, self._silence_s)
+        silent_s = 0.0
         try:
-            while self._clock.now_ms() - self._heard_ms < 1000 * self._silence_s:
+            while silent_s < self._silence_s:
                 heard = self.status.heard
-                await self._clock.sleep(min(_LOOK_EVERY_S, self._silence_s))
+                await self._clock.sleep(look_s)
+                silent_s += look_s
                 if self.status.heard > heard:
+                    silent_s = 0.0
                     self._recovered()
         finally:
             await self._stop(scanner)
@@ -335,7 +340,6 @@ class _Scan:
             status.dropped["rssi"] += 1
             return
         status.heard += 1
-        at_ms = self._heard_ms = self._now_ms()
         if not _NO_RSSI_DBM < rssi_dbm <= _MOST_RSSI_DBM:
             status.dropped["rssi"] += 1
             return
@@ -351,7 +355,7 @@ class _Scan:
             return
         status.readings += 1
         # As Reading(...), without a call of Python's in between.
-        self._put(_NEW(Reading, (at_ms, self._receiver, known.beacon, rssi_dbm)))
+        self._put(_NEW(Reading, (self._now_ms(), self._receiver, known.beacon, rssi_dbm)))
 
     def _identified(
         self,

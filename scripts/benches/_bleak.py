@@ -124,7 +124,3 @@ async def _flood(peer: BlueZ, updates: int, devices: int) -> None:
 
 def _ignore(_reading: Reading) -> None:
     """Only the way here is measured."""
-
-
-if __name__ == "__main__":
-    print(cost())

@@ -214,6 +214,17 @@ async def test_where_a_reset_is_denied_the_scan_is_begun_anew() -> None:
 
 
 @in_a_loop
+async def test_an_adapter_that_bluez_believes_to_be_busy_is_reset() -> None:
+    clock = ScaledClock(FAST)
+    async with BlueZ(clock=clock) as peer:
+        peer.jam("hci0")
+        async with source(clock=clock) as radio:
+            await peer.until_scanned()
+            assert radio.status[0].resets == 1
+            assert radio.status[0].failures == {"failed": 1}
+
+
+@in_a_loop
 async def test_a_reset_can_be_forbidden() -> None:
     clock = ScaledClock(FAST)
     async with BlueZ(clock=clock) as peer, source(clock=clock, reset=False) as radio:
