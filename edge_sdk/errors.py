@@ -38,3 +38,7 @@ class RadioError(SourceError):
     def __init__(self, trouble: str, message: str) -> None:
         super().__init__(message)
         self.trouble = trouble
+
+
+class PublicKeyError(EdgeError):
+    """Theirs: a public key with which no secret can be agreed."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from cloud_bridge.factory import Bridge, Config
 from edge_sdk import Device, DeviceConfig, enrol
 from edge_sdk.gateway import Gateway
-from edge_sdk.presence.beacons import IBeacon, to_advertisement
+from edge_sdk.presence.beacons import to_advertisement
+from edge_sdk.presence.frames import IBeacon
 from edge_sdk.presence.nearest import NearestReceiver
 from edge_sdk.sources.bluetooth import Bluetooth
 from simulators.bluez import BlueZ

@@ -14,7 +14,8 @@ from bleak.assigned_numbers import AdvertisementDataType
 from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakDBusError
 
-from edge_sdk.presence.beacons import IBeacon, to_advertisement
+from edge_sdk.presence.beacons import to_advertisement
+from edge_sdk.presence.frames import IBeacon
 from tests.edge_sdk.air import BEACON, BlueZ, in_a_loop, until
 
 FRAME = to_advertisement(IBeacon(bytes(16), 1, 2, -59))

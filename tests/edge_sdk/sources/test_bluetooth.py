@@ -8,14 +8,8 @@ import pytest
 
 from edge_sdk.clock import ScaledClock
 from edge_sdk.errors import ConfigError
-from edge_sdk.presence.beacons import (
-    AltBeacon,
-    EddystoneTlm,
-    EddystoneUid,
-    Frame,
-    IBeacon,
-    to_advertisement,
-)
+from edge_sdk.presence.beacons import to_advertisement
+from edge_sdk.presence.frames import AltBeacon, EddystoneTlm, EddystoneUid, Frame, IBeacon
 from edge_sdk.sources import bluez, lean_scanner
 from edge_sdk.sources.bluetooth import Bluetooth
 from edge_sdk.sources.reading import Reading
