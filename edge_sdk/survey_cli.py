@@ -122,9 +122,9 @@ async def _run(
     address: tuple[str, int],
 ) -> bool:
     async with AsyncExitStack() as parts:
-        readings = await _readings(arguments.readings, session.store, parts)
+        readings = await readings_of(arguments.readings, session.store, parts)
         if places:
-            return await _record(session, readings, places)
+            return await record(session, readings, places)
         host, port = address
         server = SurveyServer(
             session, readings, host=host, port=port, told=lambda url: _tell(url, host)
@@ -134,7 +134,7 @@ async def _run(
     return True
 
 
-async def _readings(
+async def readings_of(
     path: Path | None, store: StorePlan, parts: AsyncExitStack
 ) -> AsyncIterator[Reading]:
     """What the plan's radios hear; or lines, where a file is told."""
@@ -151,7 +151,7 @@ async def _readings(
     return aiter(await parts.enter_async_context(radio))
 
 
-async def _record(
+async def record(
     session: Session, readings: AsyncIterator[Reading], places: Sequence[tuple[float, float]]
 ) -> bool:
     """Record point by point; whether each was kept."""
