@@ -172,6 +172,7 @@ class Tenancy:
             "presence": {
                 "stores": len(intake.visiting.stores),
                 "open_visits": intake.visiting.open_visits,
+                "dropped": intake.visiting.dropped,
             },
             "people": {
                 **intake.people.counted,

@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -25,9 +25,6 @@ from edge_sdk.plan_file import StorePlan
 from edge_sdk.presence.nearest import NearestReceiver
 from edge_sdk.presence.polygons import zones_of_receivers
 from edge_sdk.wire.touchpoint import CODES, FIELDS, Touchpoint, make
-
-if TYPE_CHECKING:
-    from edge_sdk.presence.engine import PresenceEngine
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +66,42 @@ class Storage(Protocol):
     def log(self, after: int = 0) -> Iterator[LogRow]: ...
 
 
-def engine_of(store: StorePlan) -> "PresenceEngine":
+class Engine(Protocol):
+    """A presence engine (`edge_sdk.presence.engine`) that hears what receivers have summed up."""
+
+    dropped: dict[str, int]
+
+    def hear_summary(
+        self,
+        at_ms: int,
+        receiver: str,
+        beacon: str,
+        window_ms: int,
+        readings: int,
+        rssi_median_dbm: int,
+        rssi_spread_db: int,
+    ) -> list[Touchpoint]:
+        """A sighting: its values in the order of their fields. Nothing that is heard can raise."""
+        ...
+
+    def tick(self, at_ms: int) -> list[Touchpoint]: ...
+
+
+class _Nearest(NearestReceiver):
+    """To the simple engine a sighting is one reading, however many it sums up."""
+
+    def hear_summary(
+        self, at_ms: int, receiver: str, beacon: str, _w: int, _n: int, dbm: int, _sd: int
+    ) -> list[Touchpoint]:
+        return self.hear(at_ms, receiver, beacon, dbm)
+
+
+def engine_of(store: StorePlan) -> Engine:
     """The engine that hears a store's sightings.
 
     A receiver sums up 5 s: its memory holds two of them, and a silence is several that lack.
     """
-    return NearestReceiver(
+    return _Nearest(
         zones_of_receivers(store.plan),
         memory_ms=12_000,
         settle_ms=5_000,
@@ -117,6 +144,15 @@ class Visiting:
     def open_visits(self) -> int:
         """How many visits are open, in all stores."""
         return sum(len(store.open) for store in self.stores.values())
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What the engines of now did not hear, by why."""
+        total: Counter[str] = Counter()
+        for store in self.stores.values():
+            if store.engine is not None:
+                total.update(store.engine.dropped)
+        return dict(total)
 
     def planned(self, plans: Mapping[str, StorePlan], now_ms: int) -> None:
         """The plans as they are now: a changed one ends its store's visits and begins anew.
@@ -277,12 +313,12 @@ class _Store:
         assert self.engine is not None
         late = 0
         for _, _, at_ms, values in batch.told((SIGHTING,)):
-            receiver, beacon, _, _, median_dbm, _ = values
+            receiver, beacon, *summary = values
             if now_ms - at_ms > LATE_MS:
                 late += 1
             elif beacon is not None and beacon > LAST_NOBODY:
-                heard = self.engine.hear(at_ms, receiver, f"{_PREFIX}{beacon}", median_dbm)
-                self._keep(at_ms, heard)
+                name = f"{_PREFIX}{beacon}"
+                self._keep(at_ms, self.engine.hear_summary(at_ms, receiver, name, *summary))
         return late
 
     def pass_time(self, now_ms: int) -> None:
@@ -354,6 +390,7 @@ class _Store:
 
     def follow(self, old: "_Store", now_ms: int) -> None:
         """In the place of another, whose visits end. What it had not said yet, nobody knows of."""
+        self.fusing = old.fusing
         for row in old.open.values():
             self._end(row, now_ms)
 
