@@ -36,6 +36,7 @@ def _places(wanted: str) -> dict[int, tuple[int, ...]]:
 
 _IDS, _TEXTS, _DATA = _places(ID), _places(TEXT), _places(DATA)
 _Body = tuple[int, list[Any], list[int], Any, list[list[Any]], list[int]]
+_LOGGED = {ID: {int, type(None)}, TEXT: {str, type(None)}}
 _reader = msgspec.msgpack.Decoder(_Body)
 _writer = msgspec.msgpack.Encoder()
 _place = itemgetter(0)
@@ -215,7 +216,8 @@ class Batch:
         """From `to_body`. Raises msgspec.DecodeError."""
         base_ms, words, runs, times, columns, handles = _reader.decode(body)
         codes = dict.fromkeys(runs[::2])
-        batch = cls(base_ms, [None, *words], runs, times, dict(zip(codes, columns, strict=True)))
+        groups = {code: _of_today(code, group) for code, group in zip(codes, columns, strict=True)}
+        batch = cls(base_ms, [None, *words], runs, times, groups)
         batch.handles = [None] * len(batch.words)
         for index, handle in zip(handles[::2], handles[1::2], strict=True):
             batch.handles[index] = handle
@@ -340,6 +342,33 @@ def _transposed(code: int, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         [None if value is None else -value for value in column] if kind is DBM else column
         for kind, column in zip(kinds, columns, strict=True)
     ]
+
+
+def _of_today(code: int, columns: list[Any]) -> list[Any]:
+    """The columns of a row that an earlier bridge wrote: its table had fewer fields, or types."""
+    kinds = KINDS.get(code, ())
+    for at, kind in enumerate(kinds[: len(columns)]):
+        usual = _LOGGED.get(kind)
+        column = columns[at]
+        if usual is None:
+            continue
+        if type(column) is list:
+            if not usual.issuperset(map(type, column)):
+                columns[at] = [_known_now(kind, value) for value in column]
+        elif kind is ID and type(column) is str:
+            columns[at] = None
+    columns += [None] * (len(kinds) - len(columns))
+    return columns
+
+
+def _known_now(kind: str, value: object) -> object:
+    """A value of a type that was unknown when it was logged (`_wrapped`), in a field of its kind.
+
+    A text that was not seen to be an identifier, and is one, has no handle: it is not told.
+    """
+    if kind is ID:
+        return value[0] if type(value) is list else None
+    return None if type(value) is list else value
 
 
 def _wrapped(column: object, count: int, handles: Mapping[str, int]) -> object:

@@ -36,9 +36,14 @@ def visit_enter(
     visitor: str,
     zone: str,
     probability_pct: int | None = None,
+    ago_low_ms: int | None = None,
+    ago_high_ms: int | None = None,
     at_ms: int | None = None,
 ) -> Touchpoint:
-    """A visitor is in a zone. `visit` numbers the visits of one gateway start."""
+    """A visitor is in a zone. `visit` numbers the visits of one gateway start.
+
+    The visit began between `ago_high_ms` and `ago_low_ms` before `at_ms`, four times in five.
+    """
     return make(
         "visit.enter",
         at_ms,
@@ -46,6 +51,8 @@ def visit_enter(
         visitor=visitor,
         zone=zone,
         probability_pct=probability_pct,
+        ago_low_ms=ago_low_ms,
+        ago_high_ms=ago_high_ms,
     )
 
 
@@ -56,9 +63,11 @@ def visit_dwell(
     zone: str,
     dwell_ms: int,
     probability_pct: int | None = None,
+    dwell_low_ms: int | None = None,
+    dwell_high_ms: int | None = None,
     at_ms: int | None = None,
 ) -> Touchpoint:
-    """The visit goes on; `dwell_ms` since it began."""
+    """The visit goes on; `dwell_ms` since it began, within low and high four times in five."""
     return make(
         "visit.dwell",
         at_ms,
@@ -67,6 +76,8 @@ def visit_dwell(
         zone=zone,
         dwell_ms=dwell_ms,
         probability_pct=probability_pct,
+        dwell_low_ms=dwell_low_ms,
+        dwell_high_ms=dwell_high_ms,
     )
 
 
@@ -77,9 +88,11 @@ def visit_exit(
     zone: str,
     dwell_ms: int,
     probability_pct: int | None = None,
+    dwell_low_ms: int | None = None,
+    dwell_high_ms: int | None = None,
     at_ms: int | None = None,
 ) -> Touchpoint:
-    """The visit is over; it lasted `dwell_ms`."""
+    """The visit is over; it lasted `dwell_ms`, within low and high four times in five."""
     return make(
         "visit.exit",
         at_ms,
@@ -88,6 +101,8 @@ def visit_exit(
         zone=zone,
         dwell_ms=dwell_ms,
         probability_pct=probability_pct,
+        dwell_low_ms=dwell_low_ms,
+        dwell_high_ms=dwell_high_ms,
     )
 
 
@@ -408,3 +423,48 @@ def custom(
 ) -> Touchpoint:
     """Whatever has no type of its own; `data` is opaque to the bridge."""
     return make("custom", at_ms, name=name, subject=subject, data=data)
+
+
+def count(
+    *,
+    counter: str,
+    zone: str,
+    window_ms: int,
+    entered: int | None = None,
+    left: int | None = None,
+    present: int | None = None,
+    at_ms: int | None = None,
+) -> Touchpoint:
+    """How many came and went in the window that ends at `at_ms`, and how many are there then.
+
+    It is of nobody. None: not counted, or so few that the number would tell of one of them.
+    """
+    return make(
+        "count",
+        at_ms,
+        counter=counter,
+        zone=zone,
+        window_ms=window_ms,
+        entered=entered,
+        left=left,
+        present=present,
+    )
+
+
+def geolocation(
+    *,
+    visitor: str,
+    latitude_e7: int,
+    longitude_e7: int,
+    accuracy_cm: int | None = None,
+    at_ms: int | None = None,
+) -> Touchpoint:
+    """Where a visitor is on the globe (WGS 84, 1e-7 degrees), within `accuracy_cm` two in three."""
+    return make(
+        "geolocation",
+        at_ms,
+        visitor=visitor,
+        latitude_e7=latitude_e7,
+        longitude_e7=longitude_e7,
+        accuracy_cm=accuracy_cm,
+    )

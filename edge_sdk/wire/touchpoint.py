@@ -27,7 +27,12 @@ _SESSION = (("session", ID),)
 _CUSTOMER = (("customer", ID),)
 _MONEY = (("value_minor", INT), ("currency", TEXT))
 _VISIT = (("visit", INT), ("visitor", ID), ("zone", TEXT))
-_DWELL = (("dwell_ms", INT), ("probability_pct", INT))
+_DWELL = (
+    ("dwell_ms", INT),
+    ("probability_pct", INT),
+    ("dwell_low_ms", INT),
+    ("dwell_high_ms", INT),
+)
 _PROMPT = (("prompt", INT), ("offer", TEXT), ("surface", TEXT))
 
 # (code, name, class, can it trigger a prompt, fields). Codes are for ever; new fields are appended.
@@ -46,7 +51,15 @@ TYPES = (
             ("rssi_spread_db", INT),
         ),
     ),
-    (2, "visit.enter", VISITS, True, _VISIT + (("probability_pct", INT),)),
+    # Low and high are the ends of an interval that holds the truth four times in five. When a visit
+    # began, it says as a span before `at_ms`: in the interval, too, a device's clock takes no part.
+    (
+        2,
+        "visit.enter",
+        VISITS,
+        True,
+        _VISIT + (("probability_pct", INT), ("ago_low_ms", INT), ("ago_high_ms", INT)),
+    ),
     (3, "visit.dwell", VISITS, True, _VISIT + _DWELL),
     (4, "visit.exit", VISITS, False, _VISIT + _DWELL),
     (
@@ -172,6 +185,32 @@ TYPES = (
         ),
     ),
     (28, "custom", SCANS, True, (("name", TEXT), ("subject", ID), ("data", DATA))),
+    (
+        29,
+        "count",
+        VISITS,
+        False,
+        (
+            ("counter", TEXT),
+            ("zone", TEXT),
+            ("window_ms", INT),
+            ("entered", INT),
+            ("left", INT),
+            ("present", INT),
+        ),
+    ),
+    (
+        30,
+        "geolocation",
+        POSITIONS,
+        False,
+        (
+            ("visitor", ID),
+            ("latitude_e7", INT),
+            ("longitude_e7", INT),
+            ("accuracy_cm", INT),
+        ),
+    ),
 )
 
 CODES = {row[1]: row[0] for row in TYPES}

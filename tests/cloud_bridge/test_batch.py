@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from cloud_bridge import batch as batches
 from cloud_bridge.batch import Batch
 from cloud_bridge.decode import decode
 from cloud_bridge.schemes import is_identifier
@@ -47,6 +48,40 @@ def test_every_vector_passes_through_the_log(vector: dict[str, Any]) -> None:
     wanted = came.touchpoints()
     again, _, names = through_the_log(came)
     assert again.touchpoints(names.get) == wanted
+
+
+@pytest.mark.parametrize("form", ["rows", "columns"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_log_of_fewer_fields_and_types_is_read(
+    form: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written by a bridge to which a visit had no interval, and `geolocation` was no type."""
+    kind, encode = {"rows": (ROWS, encode_rows), "columns": (COLUMNS, encode_columns)}[form]
+    place = {"latitude_e7": -515_000_000, "longitude_e7": 1, "accuracy_cm": 9}
+    sent = [
+        make("visit.enter", 5, visit=1, visitor="app:b", zone="shoes", probability_pct=9),
+        *[make("geolocation", 6 + at, visitor=f"app:{at}", **place) for at in range(count)],
+    ]
+    stranger = make("geolocation", 9, visitor="unheard-of:a", **place)
+    with monkeypatch.context() as earlier:
+        for table in (batches.KINDS, batches._IDS):
+            earlier.delitem(table, 30)
+        earlier.setitem(batches.KINDS, 2, batches.KINDS[2][:4])
+        _, body, names = through_the_log(decode(kind, encode([*sent, stranger])))
+    now = Batch.from_body(body)
+    assert now.touchpoints(names.get) == [*sent, make("geolocation", 9, **place)]
+    assert now.known() == set(names)
+
+
+def test_a_text_that_looked_like_an_identifier_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = make("count", 5, counter="app:door", zone="shoes", window_ms=1)
+    with monkeypatch.context() as earlier:
+        for table in (batches.KINDS, batches._TEXTS):
+            earlier.delitem(table, 29)
+        _, body, names = through_the_log(decode(ROWS, encode_rows([sent])))
+    assert Batch.from_body(body).touchpoints(names.get) == [
+        make("count", 5, zone="shoes", window_ms=1)
+    ]
 
 
 MIXED = [

@@ -67,8 +67,9 @@ def sighting(at_ms: int, beacon: str, rssi_dbm: int) -> Touchpoint:
 
 def entering() -> list[Touchpoint]:
     """The batch of the first worked example."""
-    fields: Json = {"visit": 7, "visitor": "ble:c0ffee", "zone": "shoes", "probability_pct": 97}
-    return [make("visit.enter", START_MS, **fields)]
+    visit: Json = {"visit": 7, "visitor": "ble:c0ffee", "zone": "shoes"}
+    ago: Json = {"ago_low_ms": 2_000, "ago_high_ms": 4_500}
+    return [make("visit.enter", START_MS, **visit, probability_pct=97, **ago)]
 
 
 def sightings() -> list[Touchpoint]:
@@ -138,23 +139,39 @@ def later_batches() -> list[Json]:
     """What another version, or another encoder, may send: read, but not written by ours."""
     first = make("visit.exit", START_MS, visit=7, visitor="ble:c0ffee")
     second = make("visit.exit", START_MS + 9, visit=8, visitor="ble:beef")
+    absent = [None] * 5  # what a visit.exit has behind its visitor
     later_rows = [
         START_MS,
-        [4, 0, 7, "ble:c0ffee", None, None, None, "a later field", True, [1]],
-        [4, 9, 8, "ble:beef", None, None, None, None, 2, [[]]],
+        [4, 0, 7, "ble:c0ffee", *absent, "a later field", True, [1]],
+        [4, 9, 8, "ble:beef", *absent, None, 2, [[]]],
     ]
     words = ["ble:c0ffee", "ble:beef"]
-    nil = None
     later_columns = [
         *(START_MS, words, [4, 2], [0, 9]),
-        [[[7, 8], b"\x01\x02", nil, nil, nil, True, [[], False]]],
+        [[[7, 8], b"\x01\x02", *absent, True, [[], False]]],
         "a later part",
     ]
     other_forms = [
         *(START_MS, [], [4, 1, 4, 1], [0, 9]),
-        [[[7, 8], words, [None, None], b"\0\0", nil]],
+        [[[7, 8], words, [None, None], b"\0\0", None]],
     ]
     fewer_columns = [START_MS, words, [4, 2], [0, 9], [[[7, 8], b"\x01\x02"]]]
+    stay: Json = {"visit": 7, "visitor": "ble:c0ffee", "zone": "shoes", "probability_pct": 97}
+    no_interval = [
+        make("visit.enter", START_MS, **stay),
+        make("visit.dwell", START_MS, dwell_ms=9, **stay),
+        make("visit.exit", START_MS, dwell_ms=10, **stay),
+    ]
+    no_interval_rows = [
+        START_MS,
+        [2, 0, 7, "ble:c0ffee", "shoes", 97],
+        [3, 0, 7, "ble:c0ffee", "shoes", 9, 97],
+        [4, 0, 7, "ble:c0ffee", "shoes", 10, 97],
+    ]
+    no_interval_columns = [
+        *(START_MS, ["ble:c0ffee", "shoes"], [2, 1, 3, 1, 4, 1], 0),
+        [[7, b"\1", b"\2", 97], [7, b"\1", b"\2", 9, 97], [7, b"\1", b"\2", 10, 97]],
+    ]
     held = [Touchpoint(999, START_MS, ("each", 1)), Touchpoint(999, START_MS, ("each", 1))]
     return [
         batch("later fields", "rows", [first, second], packed(later_rows), encodes=False),
@@ -168,6 +185,20 @@ def later_batches() -> list[Json]:
         batch("later fields", "columns", [first, second], packed(later_columns), encodes=False),
         batch("other forms", "columns", [first, second], packed(other_forms), encodes=False),
         batch("earlier fields", "columns", [first, second], packed(fewer_columns), encodes=False),
+        batch(
+            "visits without an interval",
+            "rows",
+            no_interval,
+            packed(no_interval_rows),
+            encodes=False,
+        ),
+        batch(
+            "visits without an interval",
+            "columns",
+            no_interval,
+            packed(no_interval_columns),
+            encodes=False,
+        ),
         batch(
             "one value for an opaque group",
             "columns",

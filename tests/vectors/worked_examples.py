@@ -24,7 +24,10 @@ ROWS_MEANING: Meaning = (
         "base_ms",
         (
             "the one touchpoint",
-            ["type", "dt_ms", "visit", "visitor", "zone", "probability_pct"],
+            [
+                *("type", "dt_ms", "visit", "visitor", "zone", "probability_pct"),
+                *("ago_low_ms", "ago_high_ms"),
+            ],
         ),
     ],
 )
@@ -76,7 +79,8 @@ def block(vectors: Json) -> str:
         "### Keys",
         keys(vectors["keys"]),
         "### One visit, as rows",
-        "`visit.enter` at 1800000000000: visit 7, visitor `ble:c0ffee`, zone `shoes`, 97 %.",
+        "`visit.enter` at 1800000000000: visit 7, visitor `ble:c0ffee`, zone `shoes`, 97 %; it\n"
+        "began between 4.5 and 2 seconds before.",
         fenced(explained(rows, ROWS_MEANING)),
         "Sealed, as the second message of its epoch:",
         sealed(rows),

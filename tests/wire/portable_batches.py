@@ -4,6 +4,7 @@ from edge_sdk.wire import batch, packing
 from edge_sdk.wire.touchpoint import (
     DATA,
     DBM,
+    FIELDS,
     ID,
     TEXT,
     TYPES,
@@ -128,7 +129,7 @@ def check_claimed_sizes(suite: "Suite", vectors: "Vectors") -> int:
     nil = [None] * 30000
     refused(batch.BatchError, batch.decode_columns, packing.pack([0, [], [999, 4096], 0, [nil]]))
     known = batch.decode_columns(packing.pack([0, [], [2, 4096], 0, [nil]]))
-    assert known == [Touchpoint(2, 0, (None,) * 4)] * 4096
+    assert known == [Touchpoint(2, 0, (None,) * len(FIELDS[2]))] * 4096
     spread = batch.decode_columns(packing.pack([0, [], [999, 4096], 0, [["x"] * 6]]))
     assert len(spread) == 4096
     assert spread[-1].values == ("x",) * 6
