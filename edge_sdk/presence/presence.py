@@ -348,7 +348,9 @@ class Presence:
             "probability_pct": round(100 * told.probability),
         }
         if told.dwell_ms is not None:
-            fields["dwell_ms"] = told.dwell_ms[0]
+            fields["dwell_ms"], fields["dwell_low_ms"], fields["dwell_high_ms"] = told.dwell_ms
+        if told.ago_ms is not None:
+            fields["ago_low_ms"], fields["ago_high_ms"] = told.ago_ms
         out.append(make("visit." + told.what, at_ms, **fields))
 
     def _position(self, beacon: "_Beacon", at_ms: int, out: "list[Touchpoint]") -> None:

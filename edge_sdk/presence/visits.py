@@ -20,7 +20,8 @@ _SLIM = 0.1
 class Told:
     """What is to be told: "enter", "dwell" or "exit" of a visit.
 
-    ago_ms, dwell_ms   (most probable, low, high); None for what does not tell it
+    ago_ms    (low, high): an enter began so long ago, four times in five
+    dwell_ms  (most probable, low, high), of a dwell and an exit
     """
 
     __slots__ = ("ago_ms", "dwell_ms", "probability", "visit", "what", "zone")
@@ -31,7 +32,7 @@ class Told:
         visit: int,
         zone: int,
         probability: float,
-        ago_ms: "tuple[int, int, int] | None" = None,
+        ago_ms: "tuple[int, int] | None" = None,
         dwell_ms: "tuple[int, int, int] | None" = None,
     ) -> None:
         self.what = what
@@ -164,8 +165,7 @@ class Visits:
         self._marks = 0
         self._rival = NOWHERE
         self._coming = None
-        latest_ms = max(coming.at_ms, coming.high_ms)
-        ago_ms = (at_ms - coming.at_ms, at_ms - latest_ms, at_ms - coming.low_ms)
+        ago_ms = (at_ms - max(coming.at_ms, coming.high_ms), at_ms - coming.low_ms)
         out.append(Told("enter", self.visit, self.zone, zones[self.zone], ago_ms=ago_ms))
 
     def _dwell(self, left: _Edge) -> "tuple[int, int, int]":
