@@ -5,11 +5,24 @@ these files run on both interpreters. A file that is added here must keep to tha
 """
 
 PORTABLE = (
+    "edge_sdk/presence/__init__.py",
     "edge_sdk/presence/address_table.py",
     "edge_sdk/presence/beacons.py",
+    "edge_sdk/presence/belief.py",
     "edge_sdk/presence/eid_table.py",
+    "edge_sdk/presence/engine.py",
+    "edge_sdk/presence/floor.py",
     "edge_sdk/presence/frames.py",
     "edge_sdk/presence/identifiers.py",
+    "edge_sdk/presence/nearest.py",
+    "edge_sdk/presence/presence.py",
+    "edge_sdk/presence/radio_map.py",
+    "edge_sdk/presence/settings.py",
+    "edge_sdk/presence/silence.py",
+    "edge_sdk/presence/spots.py",
+    "edge_sdk/presence/statistics.py",
+    "edge_sdk/presence/visits.py",
+    "edge_sdk/presence/zone_belief.py",
     "edge_sdk/wire/__init__.py",
     "edge_sdk/wire/batch.py",
     "edge_sdk/wire/ccm.py",
@@ -23,7 +36,7 @@ PORTABLE = (
 )
 
 # Built into a stock board. Portable files may import each other as well.
-ALLOWED_IMPORTS = ("binascii", "hashlib", "math", "struct", "sys")
+ALLOWED_IMPORTS = ("array", "binascii", "hashlib", "math", "struct", "sys")
 
 # Allowed in one file alone, inside `try: ... except ImportError:`, with a portable fallback.
 OPTIONAL_IMPORTS = {

@@ -32,10 +32,12 @@ if TYPE_CHECKING:
 
         zones    names; the last one is OUTSIDE, which is also wherever no zone is
         step_ms  how often a belief wants to be stepped
+        deaf     receivers that may be dead: their silence says nothing; the engine keeps it
         """
 
         zones: tuple[str, ...]
         step_ms: int
+        deaf: set[str]
 
         def fresh(self, at_ms: int) -> Belief:
             """The belief about a beacon that was first heard just now."""
