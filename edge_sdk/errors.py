@@ -23,3 +23,7 @@ class CorruptError(StorageError):
 
 class ClosedError(EdgeError):
     """Ours: the device has been closed, or was not entered with `async with`."""
+
+
+class PublicKeyError(EdgeError):
+    """Theirs: a public key with which no secret can be agreed."""

@@ -5,6 +5,11 @@ these files run on both interpreters. A file that is added here must keep to tha
 """
 
 PORTABLE = (
+    "edge_sdk/presence/address_table.py",
+    "edge_sdk/presence/beacons.py",
+    "edge_sdk/presence/eid_table.py",
+    "edge_sdk/presence/frames.py",
+    "edge_sdk/presence/identifiers.py",
     "edge_sdk/wire/__init__.py",
     "edge_sdk/wire/batch.py",
     "edge_sdk/wire/ccm.py",
