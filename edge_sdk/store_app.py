@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -20,7 +20,9 @@ from edge_sdk.beacon_windows import BeaconWindows
 from edge_sdk.consent_file import ConsentFile
 from edge_sdk.device import Device, DeviceConfig, Status
 from edge_sdk.errors import ConfigError, EdgeError
+from edge_sdk.gateway import Source
 from edge_sdk.prompts import Prompt
+from edge_sdk.sources.reading import Reading
 from edge_sdk.wire.touchpoint import ID, Touchpoint, fits
 
 if TYPE_CHECKING:
@@ -34,9 +36,6 @@ _TICK_S = 1.0
 _TRY_AGAIN_TICKS = 15
 _JUMP_MS = 5_000
 _COUNTS = ("not_allowed", "sightings", "sessions", "jumps", "failed")
-
-# (ms on the app's clock, the radio that heard it, identifier, dBm): `sources.reading.Reading`
-Reading = tuple[int, str, str, int]
 
 
 class AppClock:
@@ -71,8 +70,8 @@ class AppClock:
         await asyncio.sleep(seconds)
 
 
-# Makes the radio's readings, on the app's clock, anew for each session. Iterating starts the scan.
-Radio = Callable[[AppClock], AsyncIterable[Reading]]
+# Makes the source of readings, which stamps them with this clock; anew for each session.
+Radio = Callable[[AppClock], Source]
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,13 +284,15 @@ class StoreApp:
         if not self._consent.allowed and not self._consent.untold:
             return  # nothing to do, and nobody to talk to
         self.clock.read()
-        readings = self._radio(self.clock) if self._radio is not None and self.allows() else None
+        source = self._radio(self.clock) if self._radio is not None and self.allows() else None
         async with AsyncExitStack() as stack:
             device = Device(self._config.device, clock=self.clock)
             await stack.enter_async_context(device)
             await self._tell(device)
-            if readings is not None:
-                task = asyncio.create_task(self._listen(readings), name="store app radio")
+            if source is not None:
+                await source.__aenter__()
+                stack.push_async_callback(source.__aexit__, None, None, None)
+                task = asyncio.create_task(self._listen(source), name="store app radio")
                 stack.push_async_callback(_ended, task)
             self._session = stack.pop_all()
         self._device = device
@@ -327,19 +328,24 @@ class StoreApp:
                 self._consent.say(purpose, granted=True, told=True)
         await asyncio.to_thread(self._consent.save)
 
-    async def _listen(self, readings: AsyncIterable[Reading]) -> None:
+    async def _listen(self, source: Source) -> None:
         try:
-            async for at_ms, _, beacon, rssi_dbm in readings:
-                if self.allows():
-                    name = self._windows.hear(self.clock.now_ms(), at_ms, beacon, rssi_dbm)
-                    if name is not None and self._fresh_engine is not None:
-                        if self._engine is None:
-                            self._engine = self._fresh_engine()
-                        found = self._engine.hear(at_ms, name, self._config.who, rssi_dbm)
-                        self._found += [t for t in found if t.name != "sighting"]
+            async for item in source:
+                if isinstance(item, Reading) and self.allows():
+                    self._hear(item)
         except EdgeError as error:
             self._counts["failed"] += 1
             log.error("the radio failed; it is tried again when the app resumes: %s", error)
+
+    def _hear(self, reading: Reading) -> None:
+        at_ms, _, beacon, rssi_dbm = reading
+        name = self._windows.hear(self.clock.now_ms(), at_ms, beacon, rssi_dbm)
+        if name is None or self._fresh_engine is None:
+            return
+        if self._engine is None:
+            self._engine = self._fresh_engine()
+        found = self._engine.hear(at_ms, name, self._config.who, rssi_dbm)
+        self._found += [touchpoint for touchpoint in found if touchpoint.name != "sighting"]
 
     # What time brings
 

@@ -1,4 +1,4 @@
-"""The command `store-simulator`: watch the simulated store, or draw up its mix of touchpoints."""
+"""The command `store-simulator`: watch the simulated store, hear it, or draw up its mix."""
 
 import argparse
 import asyncio
@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from edge_sdk.errors import ConfigError
 from edge_sdk.wire.touchpoint import FIELDS, Touchpoint
-from simulators import mix, tracks
+from simulators import mix, radio, tracks
 from simulators.gateway import captured, presence_of
 from simulators.store_day import Shopper, StoreDay, replay
 
@@ -24,6 +25,15 @@ what to try:
   store-simulator day --speed 20                     its touchpoints, a minute in three seconds
   store-simulator day --show readings | head         what the radios heard, before any of that
   store-simulator day --seed 7 --shoppers 40 --gap 4 a busy store
+"""
+
+RADIO = """
+The same day as a D-Bus peer that plays BlueZ: what scans the system's Bluetooth adapters, such as
+bleak, hears it without any. It waits until somebody scans, plays the day and ends. Linux only.
+
+what to try, with two terminals:
+  store-simulator radio --speed 8                    prints a line to paste into the other one
+  DBUS_SYSTEM_BUS_ADDRESS=... python my_gateway.py   hears twelve adapters, hci0 to hci11
 """
 
 MIX = """
@@ -39,6 +49,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command == "mix":
             print(json.dumps(mix.draw_up(), indent=2))
+        elif args.command == "radio":
+            return asyncio.run(_on_the_air(args))
         elif args.format == "summary":
             _summarise(StoreDay(args.seed, args.shoppers, args.gap_ms))
         else:
@@ -53,21 +65,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="store-simulator", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{day,mix}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{day,radio,mix}")
     raw = argparse.RawDescriptionHelpFormatter
     day = commands.add_parser(
         "day", help="play a day in the store", description=DAY, formatter_class=raw
     )
-    day.add_argument("--seed", type=int, default=1, help="which day (default: 1)")
-    day.add_argument("--shoppers", type=_count, default=6, help="how many come (default: 6)")
-    day.add_argument(
-        "--gap",
-        dest="gap_ms",
-        type=_gap,
-        default=20_000,
-        metavar="SECONDS",
-        help="between two of them, on average (default: 20)",
+    on_air = commands.add_parser(
+        "radio", help="put a day on the air, for bleak", description=RADIO, formatter_class=raw
     )
+    for of_a_day in (day, on_air):
+        _add_day(of_a_day)
+    on_air.add_argument("--speed", type=_finite, default=1.0, help="how many times as fast")
     day.add_argument(
         "--speed",
         type=_speed,
@@ -92,6 +100,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_day(parser: argparse.ArgumentParser) -> None:
+    """The options that make a day."""
+    parser.add_argument("--seed", type=int, default=1, help="which day (default: 1)")
+    parser.add_argument("--shoppers", type=_count, default=6, help="how many come (default: 6)")
+    parser.add_argument(
+        "--gap",
+        dest="gap_ms",
+        type=_gap,
+        default=20_000,
+        metavar="SECONDS",
+        help="between two of them, on average (default: 20)",
+    )
+
+
 def _count(text: str) -> int:
     count = int(text)
     if count < 1:
@@ -113,6 +135,13 @@ def _speed(text: str) -> float:
     return speed
 
 
+def _finite(text: str) -> float:
+    speed = _speed(text)
+    if not math.isfinite(speed):
+        raise argparse.ArgumentTypeError("finite: a radio does not wait for who listens")
+    return speed
+
+
 class _Line(NamedTuple):
     at_ms: int
     text: str
@@ -123,6 +152,16 @@ async def _play(args: argparse.Namespace) -> None:
     lines = _readings(day) if args.show == "readings" else _touchpoints(day)
     async for line in replay(lines, args.speed):
         print(line.text, flush=math.isfinite(args.speed))
+
+
+async def _on_the_air(args: argparse.Namespace) -> int:
+    day = StoreDay(args.seed, args.shoppers, args.gap_ms)
+    try:
+        await radio.on_the_air(day, args.speed, lambda line: print(line, flush=True))
+    except ConfigError as error:
+        print(f"store-simulator: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _readings(day: StoreDay) -> Iterator[_Line]:

@@ -4,16 +4,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from cloud_bridge.factory import Bridge, Config
 from edge_sdk import touchpoints
 from edge_sdk.device import DeviceConfig, enrol
-from edge_sdk.errors import ConfigError, EdgeError, StorageError
+from edge_sdk.errors import ConfigError, RadioError, StorageError
 from edge_sdk.presence.nearest import NearestReceiver
-from edge_sdk.store_app import GEOLOCATION, AppClock, AppConfig, Reading, StoreApp
+from edge_sdk.sources.reading import Reading
+from edge_sdk.store_app import GEOLOCATION, AppClock, AppConfig, StoreApp
 from edge_sdk.wire.touchpoint import Touchpoint
 from tests.edge_sdk.homes import enrolled
 from tests.edge_sdk.read_outbox import captured
@@ -59,28 +60,32 @@ class Radio:
     """The phone's radio: hears what the test says, while somebody listens."""
 
     def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
         self.begun = self.ended = 0
         self.clock: AppClock | None = None
         self._said: asyncio.Queue[Reading | Exception] = asyncio.Queue()
 
-    def __call__(self, clock: AppClock) -> AsyncIterator[Reading]:
+    def __call__(self, clock: AppClock) -> Self:
         self.clock = clock
-        return self._readings()
+        return self
 
-    async def _readings(self) -> AsyncIterator[Reading]:
+    async def __aenter__(self) -> None:
         self.begun += 1
-        try:
-            while True:
-                said = await self._said.get()
-                if isinstance(said, Exception):
-                    raise said
-                yield said
-        finally:
-            self.ended += 1
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.ended += 1
+
+    async def __aiter__(self) -> AsyncIterator[object]:
+        while True:
+            said = await self._said.get()
+            if isinstance(said, Exception):
+                raise said
+            yield said
 
     async def say(self, beacon: str = SHELF, rssi_dbm: int = -60, late_ms: int = 0) -> None:
         assert self.clock is not None
-        self._said.put_nowait((self.clock.now_ms() - late_ms, "phone", beacon, rssi_dbm))
+        at_ms = self.clock.now_ms() - late_ms
+        self._said.put_nowait(Reading(at_ms, "phone", beacon, rssi_dbm))
         await self.settled()
 
     async def fail(self, error: Exception) -> None:
@@ -319,7 +324,7 @@ def test_a_radio_that_fails_is_told_and_tried_when_the_app_resumes(
 ) -> None:
     async def scenario(app: StoreApp, radio: Radio, clock: Hand) -> None:
         await app.allow()
-        await radio.fail(EdgeError("it is switched off"))
+        await radio.fail(RadioError("off", "it is switched off"))
         assert app.counts["failed"] == 1
         assert await app.log_in("loyalty:17"), "the rest goes on"
         await app.pause()
@@ -331,7 +336,7 @@ def test_a_radio_that_fails_is_told_and_tried_when_the_app_resumes(
 
 
 def test_a_radio_whose_extra_is_missing_says_so(home: Path) -> None:
-    def missing(_clock: AppClock) -> AsyncIterator[Reading]:
+    def missing(_clock: AppClock) -> Radio:
         raise ConfigError("Bluetooth needs an extra: pip install 'edge-sdk[bluetooth]'")
 
     async def scenario() -> None:
