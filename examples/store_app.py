@@ -17,6 +17,9 @@ from edge_sdk.presence.beacons import IBeacon, to_advertisement
 from edge_sdk.sources.bluetooth import Bluetooth
 from edge_sdk.store_app import AppConfig, StoreApp
 
+if sys.platform == "linux":
+    from simulators.bluez import BlueZ
+
 SHELF = IBeacon(bytes.fromhex("f7826da64fa24e988024bc5b71e0893e"), 1, 7, -59)
 ADAPTER = "hci0" if sys.platform == "linux" else ""
 RULE = """[[rule]]
@@ -74,7 +77,6 @@ async def shelf() -> AsyncIterator[None]:
     if sys.platform != "linux":
         yield
         return
-    from simulators.bluez import BlueZ
 
     async def advertise(air: BlueZ) -> None:
         while True:
