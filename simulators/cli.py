@@ -1,18 +1,21 @@
-"""The command `store-simulator`: watch the simulated store, hear it, or draw up its mix."""
+"""The command `store-simulator`: the simulated store, its radio, its mix, serial devices."""
 
 import argparse
 import asyncio
+import itertools
 import json
 import math
 import os
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from edge_sdk.errors import ConfigError
 from edge_sdk.wire.touchpoint import FIELDS, Touchpoint
-from simulators import mix, radio, tracks
+from simulators import mix, radio, serial_lines, tracks
 from simulators.gateway import captured, presence_of
 from simulators.store_day import Shopper, StoreDay, replay
 
@@ -43,6 +46,16 @@ tells when that is out of date:
 """
 
 
+SERIAL = """
+A device at a real pseudo-terminal, for a program of yours to open. The path is printed; the device
+sends until it is stopped, faults and all.
+
+what to try, in two shells:
+  store-simulator serial --device gnss --link ./receiver
+  python examples/geofence.py ./receiver
+"""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = _parser().parse_args(argv)
@@ -51,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
             print(json.dumps(mix.draw_up(), indent=2))
         elif args.command == "radio":
             return asyncio.run(_on_the_air(args))
+        elif args.command == "serial":
+            asyncio.run(_serial(args))
         elif args.format == "summary":
             _summarise(StoreDay(args.seed, args.shoppers, args.gap_ms))
         else:
@@ -60,12 +75,17 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
+    except ConfigError as error:
+        print(f"store-simulator: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="store-simulator", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{day,radio,mix}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="{day,radio,mix,serial}"
+    )
     raw = argparse.RawDescriptionHelpFormatter
     day = commands.add_parser(
         "day", help="play a day in the store", description=DAY, formatter_class=raw
@@ -96,6 +116,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser(
         "mix", help="draw up the mix of touchpoints", description=MIX, formatter_class=raw
+    )
+    serial = commands.add_parser(
+        "serial", help="be a serial device", description=SERIAL, formatter_class=raw
+    )
+    serial.add_argument("--device", choices=tuple(_DEVICES), required=True)
+    serial.add_argument("--seed", type=int, default=1, help="which run (default: 1)")
+    serial.add_argument("--speed", type=_speed, default=1.0, help="times as fast (default: 1)")
+    serial.add_argument(
+        "--link", type=Path, help="where the port is to be (default: in a new temporary folder)"
     )
     return parser
 
@@ -140,6 +169,22 @@ def _finite(text: str) -> float:
     if not math.isfinite(speed):
         raise argparse.ArgumentTypeError("finite: a radio does not wait for who listens")
     return speed
+
+
+_DEVICES: dict[str, Callable[[int], Iterator[serial_lines.Sent]]] = {
+    "scanner": lambda seed: serial_lines.scanner(seed, 1_000),
+    "gnss": serial_lines.gnss,
+    "counter": lambda seed: serial_lines.counter(seed, 1_000),
+}
+
+
+async def _serial(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        port = serial_lines.PseudoPort(args.link or Path(folder) / args.device)
+        with port:
+            print(port.path, flush=True)
+            for seed in itertools.count(args.seed):
+                await serial_lines.play(port, _DEVICES[args.device](seed), args.speed)
 
 
 class _Line(NamedTuple):
