@@ -1,8 +1,8 @@
 """How many phones are in each zone, of groups only: privacy mode `aggregate` (privacy.py)."""
 
 from ..wire.touchpoint import CODES, make
-from .engine import DROPS, is_beacon, is_time
-from .pseudonyms import PseudonymKey
+from .engine import DROPS, is_time
+from .pseudonyms import PseudonymKey, is_hashable
 
 TYPE_CHECKING = False  # a board has no `typing`
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Aggregate:
         out = self._up_to(at_ms)
         if out is None:
             return []
-        if not is_beacon(beacon):
+        if not is_hashable(beacon):
             self.dropped["beacon"] += 1
             return out
         if self._engine is not None and self._key is not None:
@@ -139,6 +139,9 @@ class Aggregate:
 
     def _count(self, touchpoints: "list[Touchpoint]") -> None:
         for touchpoint in touchpoints:
+            if touchpoint.code not in (_ENTER, _EXIT):
+                self.dropped["withheld"] += 1
+                continue
             visit = touchpoint.get("visit")
             if touchpoint.code == _ENTER:
                 zone = self._open[visit] = touchpoint.get("zone")
@@ -146,11 +149,9 @@ class Aggregate:
                     self._carried[zone] -= 1
                 else:
                     _group(self._entered, zone).add(touchpoint.get("visitor"))
-            elif touchpoint.code == _EXIT and visit in self._open:
+            elif visit in self._open:
                 zone = self._open.pop(visit)
                 _group(self._left, zone).add(touchpoint.get("visitor"))
-            else:
-                self.dropped["withheld"] += 1
 
     def _miss(self) -> None:
         """Who was there before the salt changed and was not seen again has gone."""

@@ -18,9 +18,9 @@ called: by these a key ends.
 """
 
 from ..wire.touchpoint import CODES, Touchpoint, make
-from .engine import DROPS, is_beacon, is_time
+from .engine import DROPS, is_time
 from .footfall import Aggregate
-from .pseudonyms import PseudonymKey
+from .pseudonyms import PseudonymKey, is_hashable
 
 TYPE_CHECKING = False  # a board has no `typing`
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ PSEUDONYM = "p24:"
 DAY_MS = 86_400_000
 MIN_LIFE_MS = 60_000
 
+_VISITS = tuple([CODES[name] for name in LEAVES[PSEUDONYMOUS]])
 _ENTER, _EXIT = CODES["visit.enter"], CODES["visit.exit"]
 
 
@@ -107,7 +108,7 @@ class Pseudonymous:
         out = self._up_to(at_ms)
         if out is None:
             return []
-        if not is_beacon(beacon):
+        if not is_hashable(beacon):
             self.dropped["beacon"] += 1
             return out
         if self._engine is None or self._key is None:
@@ -149,12 +150,15 @@ class Pseudonymous:
     ) -> "list[Touchpoint]":
         """Those that may leave; engines come and go, and visits are numbered through."""
         for touchpoint in touchpoints:
+            if touchpoint.code not in _VISITS:
+                self.dropped["withheld"] += 1
+                continue
             theirs = touchpoint.get("visit")
             if touchpoint.code == _ENTER:
                 self._last_visit += 1
                 self._open[theirs] = _Visit(self._last_visit, touchpoint)
             visit = self._open.get(theirs)
-            if visit is None or touchpoint.name not in LEAVES[PSEUDONYMOUS]:
+            if visit is None:
                 self.dropped["withheld"] += 1
                 continue
             if touchpoint.code == _EXIT:

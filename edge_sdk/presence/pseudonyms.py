@@ -2,6 +2,8 @@
 
 from binascii import hexlify
 
+from .engine import MAX_BEACON_LENGTH
+
 TYPE_CHECKING = False  # a board has no `typing`
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,3 +36,21 @@ class PseudonymKey:
     def forget(self) -> None:
         for at in range(KEY_BYTES):
             self._key[at] = 0
+
+
+def is_hashable(beacon: object) -> bool:
+    """Whether this may be an identifier; of what is hashed at once, the letters do not matter."""
+    return (
+        isinstance(beacon, str)
+        and 2 < len(beacon) <= MAX_BEACON_LENGTH
+        and 0 < beacon.find(":") < len(beacon) - 1
+        and _is_ascii(beacon)
+    )
+
+
+def _as_is(_text: str) -> bool:
+    return True
+
+
+# A board's str does not tell, and holds nothing that has no UTF-8.
+_is_ascii = getattr(str, "isascii", _as_is)

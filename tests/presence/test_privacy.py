@@ -397,6 +397,7 @@ def test_nonsense_is_counted_and_never_raises(mode: str) -> None:
         )
     )
     bad += [(9_000, "r1", name, -60) for name in (None, "", "x", "a:" + "b" * 99, b"ble:1", 7)]
+    bad += [(9_000, "r1", name, -60) for name in ("ble:\ud800", "ble:\u00e9", ":b", "b:")]
     bad += [(9_000, name, OURS, -60) for name in (None, "r9")]
     bad += [(9_000, "r1", OURS, rssi) for rssi in (None, 127, 42, -60.5, float("nan"))]
     before = sum(engine.dropped.values())
