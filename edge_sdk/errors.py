@@ -25,10 +25,6 @@ class ClosedError(EdgeError):
     """Ours: the device has been closed, or was not entered with `async with`."""
 
 
-class PublicKeyError(EdgeError):
-    """Theirs: a public key with which no secret can be agreed."""
-
-
 class SourceError(EdgeError):
     """Theirs: a device at this machine, a scanner or a modem, cannot be used now."""
 
@@ -42,3 +38,7 @@ class RadioError(SourceError):
     def __init__(self, trouble: str, message: str) -> None:
         super().__init__(message)
         self.trouble = trouble
+
+
+class PublicKeyError(EdgeError):
+    """Theirs: a public key with which no secret can be agreed."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from cloud_bridge.factory import Bridge, Config
 from edge_sdk import Device, DeviceConfig, enrol
 from edge_sdk.gateway import Gateway
-from edge_sdk.presence.beacons import IBeacon, to_advertisement
+from edge_sdk.presence.beacons import to_advertisement
+from edge_sdk.presence.frames import IBeacon
 from edge_sdk.presence.nearest import NearestReceiver
 from edge_sdk.sources.bluetooth import Bluetooth
 from simulators.bluez import BlueZ
@@ -34,10 +35,10 @@ async def main(folder: Path) -> None:
 
 
 async def walk_to_the_coffee(peer: BlueZ) -> None:
-    """A shopper's phone, heard ever better by the second radio, for six seconds."""
+    """A shopper's phone, heard ever better by the second radio, for five seconds."""
     advertisement = to_advertisement(IBeacon(bytes(range(16)), major=1, minor=7, power_dbm=-59))
     await peer.until_scanned()
-    for step in range(60):
+    for step in range(50):
         peer.advertise("hci0", "C0:FF:EE:00:00:07", -85, advertisement)
         peer.advertise("hci1", "C0:FF:EE:00:00:07", -75 + step // 5, advertisement)
         await asyncio.sleep(0.1)

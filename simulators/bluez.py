@@ -135,6 +135,10 @@ class BlueZ:
         """
         self._adapters[adapter].silent_until = until
 
+    def jam(self, adapter: str) -> None:
+        """BlueZ takes every new scan for one that runs already, until the adapter is reset."""
+        self._adapters[adapter].jammed = True
+
     def power(self, adapter: str, on: bool) -> None:
         """Somebody else switches an adapter on or off."""
         self._adapters[adapter].power(on)
@@ -217,7 +221,7 @@ class BlueZ:
             case "org.bluez.Adapter1", "StartDiscovery", _:
                 if not adapter.powered:
                     return Message.new_error(message, NOT_READY, "Resource Not Ready")
-                if client in adapter.discoveries:
+                if adapter.jammed or client in adapter.discoveries:
                     return Message.new_error(
                         message, "org.bluez.Error.InProgress", "Operation already in progress"
                     )

@@ -60,6 +60,7 @@ class AdapterState:
         self.plugged = True
         self.powered = True
         self.silent_until: str | None = None
+        self.jammed = False
         self.filters: dict[Client, dict[str, Any]] = {}
         self.discoveries: dict[Client, dict[str, Any] | None] = {}
         self.monitors: dict[tuple[Client, str], Patterns | None] = {}
@@ -138,6 +139,7 @@ class AdapterState:
         self.powered = on
         if not on:
             self.silent_until = None
+            self.jammed = False
             self.forget_clients()
             self._forget(list(self._devices))
         self._tell_of_itself("Powered", "Discovering")

@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import math
 import os
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -62,10 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command == "mix":
             print(json.dumps(mix.draw_up(), indent=2))
-        elif args.command == "radio":
-            return asyncio.run(_on_the_air(args))
         elif args.command == "serial":
             asyncio.run(_serial(args))
+        elif args.command == "radio":
+            return asyncio.run(_on_the_air(args))
         elif args.format == "summary":
             _summarise(StoreDay(args.seed, args.shoppers, args.gap_ms))
         else:
@@ -164,13 +166,6 @@ def _speed(text: str) -> float:
     return speed
 
 
-def _finite(text: str) -> float:
-    speed = _speed(text)
-    if not math.isfinite(speed):
-        raise argparse.ArgumentTypeError("finite: a radio does not wait for who listens")
-    return speed
-
-
 _DEVICES: dict[str, Callable[[int], Iterator[serial_lines.Sent]]] = {
     "scanner": lambda seed: serial_lines.scanner(seed, 1_000),
     "gnss": serial_lines.gnss,
@@ -187,6 +182,13 @@ async def _serial(args: argparse.Namespace) -> None:
                 await serial_lines.play(port, _DEVICES[args.device](seed), args.speed)
 
 
+def _finite(text: str) -> float:
+    speed = _speed(text)
+    if not math.isfinite(speed):
+        raise argparse.ArgumentTypeError("finite: a radio does not wait for who listens")
+    return speed
+
+
 class _Line(NamedTuple):
     at_ms: int
     text: str
@@ -201,11 +203,17 @@ async def _play(args: argparse.Namespace) -> None:
 
 async def _on_the_air(args: argparse.Namespace) -> int:
     day = StoreDay(args.seed, args.shoppers, args.gap_ms)
+    # Ended in any way, it leaves no socket behind.
+    task = asyncio.current_task()
+    with contextlib.suppress(NotImplementedError):  # Windows, which has no BlueZ either
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # type: ignore[union-attr]
     try:
         await radio.on_the_air(day, args.speed, lambda line: print(line, flush=True))
     except ConfigError as error:
         print(f"store-simulator: {error}", file=sys.stderr)
         return 1
+    except asyncio.CancelledError:
+        return 143
     return 0
 
 

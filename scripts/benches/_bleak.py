@@ -15,7 +15,8 @@ from bleak import BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
-from edge_sdk.presence.beacons import IBeacon, to_advertisement
+from edge_sdk.presence.beacons import to_advertisement
+from edge_sdk.presence.frames import IBeacon
 from edge_sdk.sources.bluetooth import Bluetooth
 from edge_sdk.sources.reading import Reading
 from simulators.bluez import BlueZ
@@ -124,7 +125,3 @@ async def _flood(peer: BlueZ, updates: int, devices: int) -> None:
 
 def _ignore(_reading: Reading) -> None:
     """Only the way here is measured."""
-
-
-if __name__ == "__main__":
-    print(cost())

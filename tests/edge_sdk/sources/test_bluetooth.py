@@ -8,18 +8,12 @@ import pytest
 
 from edge_sdk.clock import ScaledClock
 from edge_sdk.errors import ConfigError
-from edge_sdk.presence.beacons import (
-    AltBeacon,
-    EddystoneTlm,
-    EddystoneUid,
-    Frame,
-    IBeacon,
-    to_advertisement,
-)
+from edge_sdk.presence.beacons import to_advertisement
+from edge_sdk.presence.frames import AltBeacon, EddystoneTlm, EddystoneUid, Frame, IBeacon
 from edge_sdk.sources import bluez, lean_scanner
 from edge_sdk.sources.bluetooth import Bluetooth
 from edge_sdk.sources.reading import Reading
-from tests.edge_sdk.sources.air import BEACON, NOISE, BlueZ, always, in_a_loop, until
+from tests.edge_sdk.air import BEACON, NOISE, BlueZ, always, in_a_loop, until
 
 IBEACON = IBeacon(bytes(range(16)), 1, 2, -59)
 UID = EddystoneUid(bytes(range(10)), bytes(6), -20)
@@ -211,6 +205,17 @@ async def test_where_a_reset_is_denied_the_scan_is_begun_anew() -> None:
         peer.advertise("hci0", BEACON, -61, to_advertisement(IBEACON))
         await take(radio, 1)
     assert radio.status[0].resets == 0
+
+
+@in_a_loop
+async def test_an_adapter_that_bluez_believes_to_be_busy_is_reset() -> None:
+    clock = ScaledClock(FAST)
+    async with BlueZ(clock=clock) as peer:
+        peer.jam("hci0")
+        async with source(clock=clock) as radio:
+            await peer.until_scanned()
+            assert radio.status[0].resets == 1
+            assert radio.status[0].failures == {"failed": 1}
 
 
 @in_a_loop
