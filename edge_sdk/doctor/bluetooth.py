@@ -12,7 +12,8 @@ from edge_sdk.sources import trouble
 
 _MISSING = ""
 try:
-    from edge_sdk.sources.bluetooth import LINUX, THE_ONLY_ADAPTER, Bluetooth
+    from edge_sdk.sources.bluetooth import Bluetooth
+    from edge_sdk.sources.bluetooth_scan import LINUX, THE_ONLY_ADAPTER
 except ConfigError as error:
     _MISSING = str(error)
 else:

@@ -11,7 +11,7 @@ from edge_sdk.doctor.bluetooth import check_bluetooth
 from edge_sdk.doctor.finding import FAIL, OK, SKIPPED, WARN, Finding
 from edge_sdk.doctor.passive import check_passive
 from edge_sdk.presence.beacons import IBeacon, to_advertisement
-from tests.edge_sdk.sources.air import BEACON, BlueZ, always, in_a_loop
+from tests.edge_sdk.air import BEACON, BlueZ, always, in_a_loop
 
 SHELF = IBeacon(bytes(range(16)), 1, 2, -59)
 LISTEN_S = 0.5
