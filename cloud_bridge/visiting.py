@@ -71,7 +71,7 @@ class Engine(Protocol):
 
     dropped: dict[str, int]
 
-    def hear_summary(
+    def hear_summary(  # noqa: PLR0917  the fields of a sighting, in their order
         self,
         at_ms: int,
         receiver: str,
@@ -143,13 +143,13 @@ class Visiting:
     @property
     def open_visits(self) -> int:
         """How many visits are open, in all stores."""
-        return sum(len(store.open) for store in self.stores.values())
+        return sum(len(store.open) for store in list(self.stores.values()))
 
     @property
     def dropped(self) -> dict[str, int]:
         """What the engines of now did not hear, by why."""
         total: Counter[str] = Counter()
-        for store in self.stores.values():
+        for store in list(self.stores.values()):  # asked from another thread
             if store.engine is not None:
                 total.update(store.engine.dropped)
         return dict(total)
