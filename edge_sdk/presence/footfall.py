@@ -114,6 +114,19 @@ class Aggregate:
             self._count(self._engine.tick(self._now_ms))
         return out
 
+    def close(self, at_ms: int) -> "list[Touchpoint]":
+        """The counts of a window that ends early: whoever is there now is `present`."""
+        out = self._up_to(at_ms) or []
+        if self._engine is not None:
+            self._count(self._engine.tick(self._now_ms))
+            begun = self._now_ms > self._from_ms
+            self._until_ms = self._now_ms
+            counts = self._close()
+            if begun:
+                out = out + counts
+        self._carried = {}
+        return out
+
     def _up_to(self, at_ms: int) -> "list[Touchpoint] | None":
         """Let time pass; None if this is no time."""
         if not is_time(at_ms):

@@ -128,6 +128,15 @@ class Pseudonymous:
             self._leaving(self._engine.tick(self._now_ms), out)
         return out
 
+    def close(self, at_ms: int) -> "list[Touchpoint]":
+        """The ends of all visits; the key ends as well."""
+        out = self._up_to(at_ms) or []
+        if self._engine is not None:
+            self._leaving(self._engine.close(self._now_ms), out)
+            self._until_ms = self._now_ms
+            self._end(out)
+        return out
+
     def _up_to(self, at_ms: int) -> "list[Touchpoint] | None":
         """Let time pass; None if this is no time."""
         if not is_time(at_ms):
@@ -137,13 +146,17 @@ class Pseudonymous:
         out: "list[Touchpoint]" = []
         if self._engine is not None and self._now_ms >= self._until_ms:
             self._leaving(self._engine.tick(self._until_ms), out)
-            for visit in sorted(self._open):
-                out.append(self._cut(self._open[visit]))
-            self._open = {}
-            if self._key is not None:
-                self._key.forget()
-            self._engine = self._key = None
+            self._end(out)
         return out
+
+    def _end(self, out: "list[Touchpoint]") -> None:
+        """Nobody is recognised from here on."""
+        for visit in sorted(self._open):
+            out.append(self._cut(self._open[visit]))
+        self._open = {}
+        if self._key is not None:
+            self._key.forget()
+        self._engine = self._key = None
 
     def _leaving(
         self, touchpoints: "list[Touchpoint]", out: "list[Touchpoint]"
@@ -230,6 +243,11 @@ class Consented:
         """Touchpoints that time alone brings about."""
         out = self._engine.tick(at_ms)
         return out if self._beside is None else out + self._beside.tick(at_ms)
+
+    def close(self, at_ms: int) -> "list[Touchpoint]":
+        """The ends of all visits, and the counts of the window that is cut."""
+        out = self._engine.close(at_ms)
+        return out if self._beside is None else out + self._beside.close(at_ms)
 
 
 # A namespace of ours -> how many hexadecimal digits it has, and what follows it in an identifier.
