@@ -221,7 +221,7 @@ class Consented:
         beside: "Aggregate | None" = None,
     ) -> None:
         self._engine = engine
-        self._ours = tuple([_prefix(namespace) for namespace in ours])
+        self._ours = tuple([prefix_of(namespace) for namespace in ours])
         self._beside = beside
         # A stranger's phone tells nothing but that the receiver works; some engines ask for that.
         self._alive = getattr(engine, "alive", None)
@@ -254,7 +254,8 @@ class Consented:
 NAMESPACES = {"eid": (0, ""), "ibeacon": (32, "-"), "uid": (20, "-")}
 
 
-def _prefix(namespace: str) -> str:
+def prefix_of(namespace: str) -> str:
+    """How an identifier of this namespace begins. Raises ValueError for what is none of ours."""
     scheme, _, digits = namespace.partition(":")
     size, behind = NAMESPACES.get(scheme, (-1, ""))
     if len(digits) != size or [char for char in digits if char not in "0123456789abcdef"]:
@@ -273,15 +274,26 @@ def guarded(
     draw: "Draw",
     hmac: "Hmac",
     ours: "tuple[str, ...]" = ("eid:",),
+    count_others: bool = False,
+    least: "int | None" = None,
+    window_ms: "int | None" = None,
 ) -> "PresenceEngine":
     """The engine of a gateway in the mode that its store plan names (`privacy = ...`).
 
+    count_others  in mode `consented`: those who are not ours are counted as in mode `aggregate`
+    least, window_ms  of counts; None: as `Aggregate` has it
+
     As the classes above say. Raises ValueError: a gateway without a mode hears nobody.
     """
-    if mode == AGGREGATE:
-        return Aggregate(fresh, zones, counter, draw, hmac)
     if mode == PSEUDONYMOUS:
         return Pseudonymous(fresh, draw, hmac)
+    counts = None
+    if mode == AGGREGATE or (mode == CONSENTED and count_others):
+        counting = {"least": least, "window_ms": window_ms}
+        told = {name: counting[name] for name in counting if counting[name] is not None}
+        counts = Aggregate(fresh, zones, counter, draw, hmac, **told)
     if mode == CONSENTED:
-        return Consented(fresh(), ours)
+        return Consented(fresh(), ours, counts)
+    if counts is not None:
+        return counts
     raise ValueError("a gateway's privacy is one of %s" % ", ".join(MODES))
