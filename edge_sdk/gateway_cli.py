@@ -204,17 +204,18 @@ def _status(device: Device) -> dict[str, object]:
 
 async def _delivered(device: Device) -> None:
     """Let the bridge take what came last, if it is there."""
-    if not device.status().connected:
-        log.warning("no connection: %d batches wait for the next start", _waiting(device))
-        return
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_DELIVER_WITHIN_S):
-            await device.drained()
-    log.info("stopped: %d batches wait for the next start", _waiting(device))
-
-
-def _waiting(device: Device) -> int:
-    return device.status().outbox_batches
+    why = "no connection"
+    if device.status().connected:
+        try:
+            async with asyncio.timeout(_DELIVER_WITHIN_S):
+                await device.drained()
+        except TimeoutError:
+            why = "the bridge does not answer"
+        else:
+            log.info("stopped: the bridge holds everything")
+            return
+    waiting = device.status().outbox_batches
+    log.warning("stopped: %s; %d batches wait for the next start", why, waiting)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

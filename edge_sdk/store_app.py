@@ -305,14 +305,19 @@ class StoreApp:
     async def _close(self) -> None:
         session, self._session = self._session, None
         device, self._device = self._device, None
-        if device is not None and self._engine is not None and self.allows():
-            # A sleep may last a month: the visit does not.
-            found = self._found + _no_sightings(self._engine.close(self.clock.now_ms()))
-            await self._capture(device, found)
-        self._forget()
-        if session is not None:
-            await session.aclose()
-        self._notify()
+        try:
+            if device is not None and self._engine is not None and self.allows():
+                # A sleep may last a month: the visit does not.
+                found = self._found + _no_sightings(self._engine.close(self.clock.now_ms()))
+                await self._capture(device, found)
+        except Exception:  # a bug of the engine's must not keep the radio on
+            self._counts["failed"] += 1
+            log.exception("the store app could not end its visit")
+        finally:
+            self._forget()
+            if session is not None:
+                await session.aclose()
+            self._notify()
 
     def _forget(self) -> None:
         """All that was heard and is not captured."""
