@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.errors import ConfigError
 from edge_sdk.plan_file import PRIVACY_MODES, StorePlan
-from edge_sdk.presence.belief import OUTSIDE
 from edge_sdk.presence.floor import SurveyPoint
 from edge_sdk.presence.presence import Presence
 from edge_sdk.presence.privacy import CONSENTED, guarded
@@ -18,6 +17,8 @@ from edge_sdk.presence.zone_belief import ZoneBeliefs
 from edge_sdk.survey_file import read_survey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edge_sdk.presence.belief import Beliefs
     from edge_sdk.presence.engine import PresenceEngine
     from edge_sdk.presence.radio_map import RadioMap
@@ -41,13 +42,11 @@ def store_engine(store: StorePlan, counter: str) -> "PresenceEngine":
             f' write privacy = "..." ({", ".join(PRIVACY_MODES)}; docs/privacy.md)'
         )
     presence = store.presence
-    follows = presence.positions and store.privacy == CONSENTED  # elsewhere they do not leave
-    beliefs = _beliefs(store, follows)
-    settings = _settings(store, follows)
+    fresh = unguarded(store)
     return guarded(
         store.privacy,
-        lambda: Presence(beliefs, store.plan.receivers, settings),
-        tuple(name for name in beliefs.zones if name != OUTSIDE),
+        fresh,
+        tuple(dict.fromkeys(zone.name for zone in store.plan.zones)),
         counter,
         lambda: os.urandom(KEY_BYTES),
         AesCcm().hmac,
@@ -58,12 +57,24 @@ def store_engine(store: StorePlan, counter: str) -> "PresenceEngine":
     )
 
 
-def _settings(store: StorePlan, follows: bool) -> PresenceSettings:
-    """The plan's own; what does not leave the gateway in its mode is not made either."""
+def unguarded(store: StorePlan) -> "Callable[[], Presence]":
+    """Makes engines that a store's plan asks for, without a privacy mode around them.
+
+    They share a radio map, and are for one at a time. Raises ConfigError as `store_engine`.
+    """
+    # What does not leave in the mode of the plan is not made either.
+    leaves = store.privacy is None or store.privacy == CONSENTED
+    follows = store.presence.positions and leaves
+    beliefs = _beliefs(store, follows)
+    settings = _settings(store, follows, leaves)
+    return lambda: Presence(beliefs, store.plan.receivers, settings)
+
+
+def _settings(store: StorePlan, follows: bool, leaves: bool) -> PresenceSettings:
     said = dict(store.presence.settings)
     if not follows:
         said["position_every_ms"] = 0
-    if store.privacy != CONSENTED:
+    if not leaves:
         said["window_ms"] = 0
     return PresenceSettings(**said)  # type: ignore[arg-type]
 

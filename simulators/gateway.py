@@ -6,19 +6,32 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from edge_sdk.presence.nearest import NearestReceiver
+from edge_sdk.presence.presence import Presence
+from edge_sdk.presence.radio_map import PathLoss
+from edge_sdk.presence.zone_belief import ZoneBeliefs
 from edge_sdk.sources.reading import Reading
 from edge_sdk.wire.touchpoint import Touchpoint
+from simulators.floor import store_plan
 from simulators.store_day import Arrival, StoreDay
 
 if TYPE_CHECKING:
     from edge_sdk.presence.engine import PresenceEngine
 
 TICK_MS = 1_000
-LINGER_MS = 30_000  # after the last reading, so that silence closes every visit
+LINGER_MS = 30_000  # after the last reading, so that silence may close visits
 
 
-def presence_of(day: StoreDay) -> NearestReceiver:
-    """The presence engine of this store, as it is when the store opens."""
+def presence_of(_day: StoreDay) -> Presence:
+    """The presence engine of this store, as it is when the store opens: zones, by path loss.
+
+    A gateway has it behind a privacy mode. Here everybody carries a tag of the store's.
+    """
+    plan = store_plan().plan
+    return Presence(ZoneBeliefs(plan, PathLoss(plan)), plan.receivers)
+
+
+def simple_presence_of(day: StoreDay) -> NearestReceiver:
+    """The simple engine, whose figures do not change when the other one is tuned."""
     return NearestReceiver(day.zones, day.places_m)
 
 
@@ -26,7 +39,7 @@ def captured(day: StoreDay, engine: "PresenceEngine") -> Iterator[Touchpoint]:
     """What the gateway captures, in that order; `at_ms` counts from the store's opening.
 
     The engine hears every reading and a tick a second; an arrival is captured just before the
-    shopper's first reading. When the day is over, no visit is open.
+    shopper's first reading. When the day is over, the engine is closed, and no visit is open.
     """
     tick_ms = TICK_MS
     happenings: Iterator[Arrival | Reading] = heapq.merge(
@@ -44,3 +57,4 @@ def captured(day: StoreDay, engine: "PresenceEngine") -> Iterator[Touchpoint]:
     while tick_ms <= day.end_ms + LINGER_MS:
         yield from engine.tick(tick_ms)
         tick_ms += TICK_MS
+    yield from engine.close(tick_ms)
