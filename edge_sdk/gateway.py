@@ -22,6 +22,7 @@ _LONGEST_PAUSE_S = 60.0
 _STEADY_S = 60.0  # a source that has lived so long is tried again at once
 _STOP_WITHIN_S = 10.0
 _LET_OTHERS_RUN = 256  # items
+_ENGINE_FAILED = "the presence engine failed; this is said once, and counted"
 
 
 class Source(Protocol):
@@ -184,7 +185,8 @@ class Gateway:
                 try:
                     told = hear(item.at_ms, item.receiver, item.beacon, item.rssi_dbm)
                 except Exception:  # the radio is not to be begun again for it
-                    self._engine_failed()
+                    if self._engine_failed():
+                        log.exception(_ENGINE_FAILED)
                 else:
                     if told:
                         capturing.add(told)
@@ -219,12 +221,13 @@ class Gateway:
         try:
             self._capturing.add(engine(now_ms))
         except Exception:  # a bug of the engine's ends no task, and stops no stop
-            self._engine_failed()
+            if self._engine_failed():
+                log.exception(_ENGINE_FAILED)
 
-    def _engine_failed(self) -> None:
-        if not self._counts["engine_failed"]:
-            log.exception("the presence engine failed; this is said once, and counted")
+    def _engine_failed(self) -> bool:
+        """Count it; whether it was the first time."""
         self._counts["engine_failed"] += 1
+        return self._counts["engine_failed"] == 1
 
     def _report(self, what: str) -> None:
         counted = {name: count for name, count in self.counts.items() if count}

@@ -167,7 +167,7 @@ def _radio(store: StorePlan, device: Device) -> Source:
 
     receivers = {adapter: receiver for receiver, adapter in store.adapters.items()}
     if not LINUX and len(receivers) == 1:
-        receivers = {THE_ONLY_ADAPTER: receiver for receiver in store.adapters}
+        receivers = {THE_ONLY_ADAPTER: next(iter(store.adapters))}
     return Bluetooth(receivers, clock=device.clock)
 
 
@@ -233,5 +233,3 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
             loop.add_signal_handler(number, told)
         except NotImplementedError:  # Windows: Ctrl-C cancels the main task, which ends in order
             return
-
-

@@ -33,8 +33,8 @@ MAX_HEIGHT_M = 40.0
 _FLOORS = range(-20, 201)
 
 _KEYS = {
-    "": ("name", "metres_per_unit", "y_axis", "privacy", "survey", "positions", "presence", "floors",
-         "receivers", "zones", "kiosks"),
+    "": ("name", "metres_per_unit", "y_axis", "privacy", "presence", "positions", "survey",
+         "floors", "receivers", "zones", "kiosks"),
     "receivers": ("name", "x", "y", "z_m", "floor", "adapter"),
     "zones": ("name", "floor", "corners"),
     "kiosks": ("name", "x", "y", "floor", "zone"),

@@ -3,10 +3,11 @@
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
-from edge_sdk.presence.footfall import MAX_WINDOW_MS, MIN_WINDOW_MS
+from edge_sdk.presence.footfall import LEAST, MAX_WINDOW_MS, MIN_WINDOW_MS, WINDOW_MS
 from edge_sdk.presence.privacy import AGGREGATE, CONSENTED, MODES, PSEUDONYMOUS, prefix_of
 from edge_sdk.presence.settings import PresenceSettings
 
@@ -39,21 +40,19 @@ class PresencePlan:
     settings      keywords of PresenceSettings that differ from its defaults
     ours          in mode consented: what our own app and tags emit (presence/privacy.py)
     count_others  in mode consented: whether all others are counted, as in mode aggregate
-    least         the smallest group that is counted; None: as presence/footfall.py has it
-    window_ms     what a count sums up; None likewise
+    least         the smallest group that is counted
+    window_ms     what a count sums up
     """
 
     positions: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
     ours: tuple[str, ...] = ("eid:",)
     count_others: bool = False
-    least: int | None = None
-    window_ms: int | None = None
+    least: int = LEAST
+    window_ms: int = WINDOW_MS
 
 
-def read_presence(
-    tables: Mapping[str, object], fault: Fault
-) -> tuple[str | None, PresencePlan]:
+def read_presence(tables: Mapping[str, object], fault: Fault) -> tuple[str | None, PresencePlan]:
     """The mode, if one is said, and the rest. Faults are told one by one."""
     positions = tables.get("positions", False)
     if not isinstance(positions, bool):
@@ -61,7 +60,7 @@ def read_presence(
         positions = False
     mode, privacy = _privacy(tables.get("privacy"), fault)
     settings = _settings(tables.get("presence", {}), positions, fault)
-    return mode, PresencePlan(positions, settings, **privacy)
+    return mode, replace(PresencePlan(positions, settings), **privacy)
 
 
 def presence_lines(mode: str | None, presence: PresencePlan) -> tuple[list[str], list[str]]:
@@ -92,7 +91,7 @@ def _toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-def _privacy(said: object, fault: Fault) -> tuple[str | None, dict[str, object]]:
+def _privacy(said: object, fault: Fault) -> tuple[str | None, dict[str, Any]]:
     table = {"mode": said} if isinstance(said, str) else said
     if table is None:
         return None, {}
@@ -105,7 +104,7 @@ def _privacy(said: object, fault: Fault) -> tuple[str | None, dict[str, object]]
         near = _nearest(mode, MODES) if isinstance(mode, str) else ""
         fault(where, f"is one of {', '.join(MODES)}{near}")
         return None, {}
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for key, value in table.items():
         if key not in _PRIVACY_KEYS[mode]:
             known = ", ".join(_PRIVACY_KEYS[mode])
@@ -150,43 +149,44 @@ def _settings(table: object, positions: bool, fault: Fault) -> dict[str, object]
         fault("presence", "is a table: write [presence], and its keys below")
         return {}
     found: dict[str, object] = {}
-    faulty = False
-
-    def wrong(where: str, what: str) -> None:
-        nonlocal faulty
-        faulty = True
-        fault(where, what)
-
+    faults = 0
     for key, value in table.items():
-        where = f"presence.{_shown(key)}"
-        default = SETTINGS.get(key)
-        if default is None:
-            near = _nearest(key, SETTINGS) or f"; there are {', '.join(SETTINGS)}"
-            wrong(where, f"is no key that we know{near}")
-        elif isinstance(default, tuple):
-            if not isinstance(value, list) or not all(map(_is_whole, value)):
-                wrong(where, "is a list of whole numbers, as [10000, 60000]")
-            elif sorted(set(value)) != value or (value and value[0] < 1):
-                wrong(where, "rises from number to number, from 1 on")
-            else:
-                found[key] = tuple(value)
-        elif isinstance(default, float):
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                wrong(where, f"is a number, as {default}")
-            else:
-                found[key] = float(value)
-        elif not _is_whole(value):
-            wrong(where, f"is a whole number, as {default}")
-        else:
-            found[key] = value
-    if not positions and found.get("position_every_ms"):
-        wrong("presence.position_every_ms", "is for positions: say positions = true as well")
-    if not faulty:
+        what = _wrong_with(key, value)
+        if what is None and key == "position_every_ms" and value and not positions:
+            what = "is for positions: say positions = true as well"
+        if what is not None:
+            fault(f"presence.{_shown(key)}", what)
+            faults += 1
+            continue
+        default = SETTINGS[key]
+        found[key] = tuple(value) if isinstance(value, list) else value
+        if isinstance(default, float):
+            found[key] = float(value)
+    if not faults:
         try:
             PresenceSettings(**found)  # type: ignore[arg-type]
         except ValueError as error:
             fault("presence", str(error))
     return found
+
+
+def _wrong_with(key: str, value: object) -> str | None:
+    """What is wrong with a setting by itself: it is judged by the kind of its default."""
+    default = SETTINGS.get(key)
+    if default is None:
+        near = _nearest(key, SETTINGS) or f"; there are {', '.join(SETTINGS)}"
+        return f"is no key that we know{near}"
+    if isinstance(default, tuple):
+        if not isinstance(value, list) or not all(map(_is_whole, value)):
+            return "is a list of whole numbers, as [10000, 60000]"
+        if sorted(set(value)) != value or 0 in value:
+            return "rises from number to number, from 1 on"
+    elif isinstance(default, float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"is a number, as {default}"
+    elif not _is_whole(value):
+        return f"is a whole number, as {default}"
+    return None
 
 
 def _is_whole(value: object) -> bool:

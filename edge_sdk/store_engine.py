@@ -100,7 +100,7 @@ def _beliefs(store: StorePlan, follows: bool) -> "Beliefs":
         log.info("presence: zones and positions, by %s", how)
         return WalkerBeliefs(store.plan, radio, floor=min(floors))
     log.info("presence: zones, by %s", how)
-    surveyed: "RadioMap" = radio
+    surveyed: RadioMap = radio
     return ZoneBeliefs(store.plan, surveyed)
 
 

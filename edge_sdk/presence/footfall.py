@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_WINDOW_MS = 1_800_000  # "minutes": nothing is kept longer than this
 MIN_WINDOW_MS = 60_000
+WINDOW_MS = 900_000
+LEAST = 5
 # After a change of salt, for how long somebody who comes may be one who was there before it.
 _HAND_OVER_MS = 60_000
 _MOST_NAMES = 4096  # of a zone and a window; beyond, who comes again is counted again
@@ -69,8 +71,8 @@ class Aggregate:
         draw: "Draw",
         hmac: "Hmac",
         *,
-        window_ms: int = 900_000,
-        least: int = 5,
+        window_ms: int = WINDOW_MS,
+        least: int = LEAST,
     ) -> None:
         if not MIN_WINDOW_MS <= window_ms <= MAX_WINDOW_MS:
             raise ValueError("window_ms is 1 to 30 minutes")

@@ -140,7 +140,9 @@ class NearestReceiver:
         for name in sorted(self._beacons):
             beacon = self._beacons[name]
             self._sum_up(beacon, min(self._now_ms, beacon.window_from_ms + self._window_ms), out)
-            self._leave(beacon, self._now_ms, beacon.heard_ms, out, None if pct is None else 100 - pct)
+            self._leave(
+                beacon, self._now_ms, beacon.heard_ms, out, None if pct is None else 100 - pct
+            )
         self._beacons = {}
         return out
 

@@ -19,7 +19,7 @@ called: by these a key ends.
 
 from ..wire.touchpoint import CODES, Touchpoint, make
 from .engine import DROPS, is_time
-from .footfall import Aggregate
+from .footfall import LEAST, WINDOW_MS, Aggregate
 from .pseudonyms import PseudonymKey, is_hashable
 
 TYPE_CHECKING = False  # a board has no `typing`
@@ -275,13 +275,13 @@ def guarded(
     hmac: "Hmac",
     ours: "tuple[str, ...]" = ("eid:",),
     count_others: bool = False,
-    least: "int | None" = None,
-    window_ms: "int | None" = None,
+    least: int = LEAST,
+    window_ms: int = WINDOW_MS,
 ) -> "PresenceEngine":
     """The engine of a gateway in the mode that its store plan names (`privacy = ...`).
 
     count_others  in mode `consented`: those who are not ours are counted as in mode `aggregate`
-    least, window_ms  of counts; None: as `Aggregate` has it
+    least, window_ms  of counts, as `Aggregate` has them
 
     As the classes above say. Raises ValueError: a gateway without a mode hears nobody.
     """
@@ -289,9 +289,7 @@ def guarded(
         return Pseudonymous(fresh, draw, hmac)
     counts = None
     if mode == AGGREGATE or (mode == CONSENTED and count_others):
-        counting = {"least": least, "window_ms": window_ms}
-        told = {name: counting[name] for name in counting if counting[name] is not None}
-        counts = Aggregate(fresh, zones, counter, draw, hmac, **told)
+        counts = Aggregate(fresh, zones, counter, draw, hmac, window_ms=window_ms, least=least)
     if mode == CONSENTED:
         return Consented(fresh(), ours, counts)
     if counts is not None:

@@ -1,4 +1,4 @@
-"""What store.toml says of presence and privacy: read, refused with the key that is wrong, written."""
+"""What store.toml says of presence and privacy: read, refused with its key, written."""
 
 import pytest
 
@@ -89,7 +89,11 @@ def test_every_setting_of_the_engine_can_be_said() -> None:
         ("", '[privacy]\nmode = "consented"\nours = [5]', "privacy.ours[1]: is a text"),
         ("", '[privacy]\nmode = "consented"\nleast = 5', "say count_others = true as well"),
         ("", '[privacy]\nmode = "consented"\ncount_others = 1', "count_others: is true or false"),
-        ("", "[presence]\nmin_dwel_ms = 1", "presence.min_dwel_ms: is no key that we know; did you"),
+        (
+            "",
+            "[presence]\nmin_dwel_ms = 1",
+            "presence.min_dwel_ms: is no key that we know; did you",
+        ),
         ("", "[presence]\nmin_dwell_ms = -1", "presence.min_dwell_ms: is a whole number, as"),
         ("", "[presence]\nmin_dwell_ms = true", "presence.min_dwell_ms: is a whole number"),
         ("", "[presence]\nmax_beacons = 0", "presence: max_beacons"),
