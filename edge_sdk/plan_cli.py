@@ -49,6 +49,9 @@ def described(store: StorePlan) -> str:
     several = len(floors_of(plan)) > 1
     lines = [f"store      {plan.name or '(no name)'}"]
     lines.append(f"privacy    {store.privacy or 'not said'}")
+    wanted = ["visits and positions" if store.presence.positions else "visits"]
+    wanted += [f"{name}={value}" for name, value in store.presence.settings.items()]
+    lines.append(f"presence   {', '.join(wanted)}")
     unknown: list[str] = []
     if store.survey and store.survey.exists():
         places = read_places(store.survey)
