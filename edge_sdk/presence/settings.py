@@ -7,6 +7,7 @@ class PresenceSettings:
     enter_level, exit_level  a zone is entered above the one and left below the other
     min_dwell_ms       who stays less than that in a zone was no visitor of it
     return_ms          who is back within that has not left
+    lag_ms             how late a belief is, about
     forget_ms          nothing heard of a beacon for so long, by receivers that may be dead: it left
     window_ms          a `sighting` sums up this much of one beacon at one receiver; 0: none is made
     position_every_ms  between two `position`s of a beacon; 0: none
@@ -20,6 +21,7 @@ class PresenceSettings:
         "enter_level",
         "exit_level",
         "forget_ms",
+        "lag_ms",
         "max_beacons",
         "min_dwell_ms",
         "position_every_ms",
@@ -31,10 +33,11 @@ class PresenceSettings:
     def __init__(
         self,
         *,
-        enter_level: float = 0.6,
-        exit_level: float = 0.25,
-        min_dwell_ms: int = 4_000,
+        enter_level: float = 0.75,
+        exit_level: float = 0.03,
+        min_dwell_ms: int = 6_000,
         return_ms: int = 10_000,
+        lag_ms: int = 1_500,
         forget_ms: int = 120_000,
         window_ms: int = 5_000,
         position_every_ms: int = 2_500,
@@ -44,7 +47,7 @@ class PresenceSettings:
     ) -> None:
         if not 0 < exit_level < enter_level < 1:
             raise ValueError("0 < exit_level < enter_level < 1")
-        if min(min_dwell_ms, return_ms, window_ms, position_every_ms) < 0:
+        if min(min_dwell_ms, return_ms, lag_ms, window_ms, position_every_ms) < 0:
             raise ValueError("times are not negative")
         if min(max_beacons, forget_ms, trust_ms) < 1:
             raise ValueError("max_beacons, forget_ms and trust_ms are 1 at least")
@@ -52,6 +55,7 @@ class PresenceSettings:
         self.exit_level = exit_level
         self.min_dwell_ms = min_dwell_ms
         self.return_ms = return_ms
+        self.lag_ms = lag_ms
         self.forget_ms = forget_ms
         self.window_ms = window_ms
         self.position_every_ms = position_every_ms

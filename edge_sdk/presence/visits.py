@@ -3,8 +3,11 @@
 A zone is entered when its probability has been high for a while, and left when it has been low for
 a while; between the two levels nothing happens, so that nobody flaps at a border. Decisions come
 late on purpose; what they say is dated back to when it probably happened, with an interval: she
-came between the moments when the probability passed 10 % and 90 %, most probably at 50 %.
+came when the probability passed 50 %, give or take half of the time from 10 % to 90 %. A belief
+that weighs what it hears is a little late (`lag_ms`), which is taken off.
 """
+
+import math
 
 TYPE_CHECKING = False  # a board has no `typing`
 if TYPE_CHECKING:
@@ -63,6 +66,10 @@ class _Edge:
 
     def __init__(self, at_ms: int) -> None:
         self.low_ms = self.at_ms = self.high_ms = at_ms
+
+    def half_ms(self, least_ms: int) -> int:
+        """Half the width of the interval."""
+        return max(least_ms, (self.high_ms - self.low_ms) // 2)
 
 
 class Visits:
@@ -165,11 +172,15 @@ class Visits:
         self._marks = 0
         self._rival = NOWHERE
         self._coming = None
-        ago_ms = (at_ms - max(coming.at_ms, coming.high_ms), at_ms - coming.low_ms)
+        began_ago_ms = at_ms - coming.at_ms + self._settings.lag_ms
+        half_ms = coming.half_ms(self._settings.lag_ms)
+        ago_ms = (max(0, began_ago_ms - half_ms), began_ago_ms + half_ms)
         out.append(Told("enter", self.visit, self.zone, zones[self.zone], ago_ms=ago_ms))
 
     def _dwell(self, left: _Edge) -> "tuple[int, int, int]":
+        """How long the visit lasts: most probably, and within what."""
+        lag_ms = self._settings.lag_ms
         came = self._came
-        dwell_ms = max(0, left.at_ms - came.at_ms)
-        low_ms = min(dwell_ms, max(0, left.low_ms - came.high_ms))
-        return dwell_ms, low_ms, max(dwell_ms, left.high_ms - came.low_ms)
+        dwell_ms = max(0, left.at_ms - came.at_ms + lag_ms)
+        half_ms = round(math.sqrt(came.half_ms(lag_ms) ** 2 + left.half_ms(lag_ms) ** 2))
+        return dwell_ms, max(0, dwell_ms - half_ms), dwell_ms + half_ms
