@@ -31,7 +31,8 @@ _HEARD_OF = 0.7  # advertisements, where the signal is strong
 _SAYS = (0.75, 1.0)  # how much a step says of a beacon that is heard about once in it, and more
 _FAST = 1.6  # readings a step at the receiver that hears it best
 _STRENGTHS_DB = (-16, -12, -8, -4, 0, 4, 8)
-_HOPELESS = 3e-4
+_HOPELESS = 1e-3
+_FAINT = 5e-3  # states that are not worth moving on
 _LOOK_AROUND = 16  # steps
 _ANEW = 0.01  # of a belief, then
 _LOST_AFTER = 5  # steps without any news, after which half of it starts anew
@@ -88,7 +89,7 @@ class ZoneBeliefs:
         self.places = array("f", _prior(self.spots, len(names), outside))
         self.strengths = _normal(_STRENGTHS_DB, strength_db, strength_sd_db)
         # Rows are made when they are needed first.
-        self._heard: "list[dict[int, Row]]" = [{} for _ in self.receivers]
+        self.rows: "list[dict[int, Row]]" = [{} for _ in self.receivers]
         self._missed: "dict[int, Row]" = {}
         self._silence: "dict[int, Row]" = {}
 
@@ -98,7 +99,7 @@ class ZoneBeliefs:
 
     def heard(self, receiver: int, rssi_dbm: int, strength: int, fast: bool) -> "Row":
         """Of each spot: what a reading costs, in nats, and silence would have cost less of."""
-        rows = self._heard[receiver]
+        rows = self.rows[receiver]
         key = (rssi_dbm * 16 + strength) * 2 + fast
         row = rows.get(key)
         if row is None:
@@ -187,6 +188,9 @@ class ZoneBelief:
                 weights[state] = weight
             return weights
         for state, weight in zip(self._states, self._weights):
+            if weight < _FAINT:
+                weights[state] = weights.get(state, 0.0) + weight
+                continue
             spot = state % count
             first = state - spot
             for target, part in moves[spot]:
@@ -233,6 +237,7 @@ class ZoneBelief:
         fast = self._rate > _FAST
         known = [(of.number[name], round(rssi_dbm)) for name, rssi_dbm, _ in heard]
         deaf = [of.number[name] for name in sorted(of.deaf)]
+        tables = of.rows
         logs = []
         at = 0
         while at < len(states):
@@ -242,7 +247,10 @@ class ZoneBelief:
                 end += 1
             first = strength * count
             spots = [state - first for state in states[at:end]]
-            rows = [of.heard(number, rssi_dbm, strength, fast) for number, rssi_dbm in known]
+            rows = []
+            for number, rssi_dbm in known:
+                row = tables[number].get((rssi_dbm * 16 + strength) * 2 + fast)
+                rows.append(row or of.heard(number, rssi_dbm, strength, fast))
             rows.append(of.silence(strength, fast))
             if len(spots) < count:
                 rows = [[row[spot] for spot in spots] for row in rows]
