@@ -17,7 +17,7 @@ _OUTER = int.from_bytes(b"\x5c" * _BLOCK, "big")
 
 def board_suite() -> CcmSuite:
     """The suite that `edge_sdk.wire` asks for (`wire.suite.Suite`)."""
-    return CcmSuite(_ecb, _cbc, hmac_sha256)
+    return CcmSuite(ecb, _cbc, hmac_sha256)
 
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
@@ -32,7 +32,8 @@ def hmac_sha256(key: bytes, message: bytes) -> bytes:
     return outer.digest()
 
 
-def _ecb(key: bytes, blocks: bytes) -> bytes:
+def ecb(key: bytes, blocks: bytes) -> bytes:
+    """Whole blocks under AES-ECB: also what `edge_sdk.presence.identifiers` asks for."""
     sealed: bytes = cryptolib.aes(key, _ECB).encrypt(blocks)
     return sealed
 

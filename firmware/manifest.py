@@ -6,9 +6,14 @@ these files run on both interpreters. A file that is added here must keep to tha
 
 PORTABLE = (
     "edge_sdk/presence/__init__.py",
+    "edge_sdk/presence/address_table.py",
+    "edge_sdk/presence/beacons.py",
     "edge_sdk/presence/belief.py",
+    "edge_sdk/presence/eid_table.py",
     "edge_sdk/presence/engine.py",
     "edge_sdk/presence/floor.py",
+    "edge_sdk/presence/frames.py",
+    "edge_sdk/presence/identifiers.py",
     "edge_sdk/presence/nearest.py",
     "edge_sdk/presence/presence.py",
     "edge_sdk/presence/radio_map.py",

@@ -1,8 +1,9 @@
-"""The cipher suite on CPython: AES-128-CCM from `cryptography`, HMAC from the standard library."""
+"""Ciphers on CPython: the wire's AES-128-CCM and HMAC, and AES-ECB for rotating identifiers."""
 
 import hmac
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 
 
@@ -20,3 +21,9 @@ class AesCcm:
             return AESCCM(key, tag_length=16).decrypt(nonce, sealed, header)
         except InvalidTag:
             return None
+
+
+def ecb(key: bytes, blocks: bytes) -> bytes:
+    """Whole blocks under AES-ECB: what `presence.identifiers` asks for (its `Ecb`)."""
+    # Each block of theirs is a counter or random, and none is a message.
+    return Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(blocks)  # noqa: S305
