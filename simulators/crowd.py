@@ -190,7 +190,9 @@ class Crowd:
             number=number,
             legs=[_later(leg, begins_ms) for leg in legs],
             interval_ms=self.settings.interval_ms or rng.choice(_INTERVALS_MS),
-            power_db=0.0 if kind == "tag" else rng.gauss(self.settings.power_db, self.settings.power_sd_db),
+            power_db=0.0
+            if kind == "tag"
+            else rng.gauss(self.settings.power_db, self.settings.power_sd_db),
             body_db=0.0 if kind == "tag" else rng.uniform(0.5, 1.0) * self.settings.radio.body_db,
             rotates_ms=1 << 52 if kind == "tag" else now_ms + int(rng.random() * _ROTATION_MS),
             kind=kind,
@@ -291,9 +293,7 @@ def _later(leg: _Leg, by_ms: int) -> _Leg:
 # Walks, from 0 ms on
 
 
-def _legs(
-    kind: str, store: CrowdStore, settings: CrowdSettings, rng: random.Random
-) -> list[_Leg]:
+def _legs(kind: str, store: CrowdStore, settings: CrowdSettings, rng: random.Random) -> list[_Leg]:
     if kind == "tag":
         x_m, y_m = _shelf(store, rng)
         return [_Leg(0, 1 << 52, x_m, y_m, 0.0, 0.0, 0.0)]
@@ -352,9 +352,7 @@ class _Walk:
 
     def _add(self, lasts_ms: int, dx_m: float, dy_m: float, heading: float) -> None:
         until_ms = self._now_ms + lasts_ms
-        self.legs.append(
-            _Leg(self._now_ms, until_ms, self._x_m, self._y_m, dx_m, dy_m, heading)
-        )
+        self.legs.append(_Leg(self._now_ms, until_ms, self._x_m, self._y_m, dx_m, dy_m, heading))
         self._now_ms = until_ms
         self._x_m += dx_m
         self._y_m += dy_m

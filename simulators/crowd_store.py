@@ -48,13 +48,13 @@ def zone_name(column: int, row: int) -> str:
 
 
 def large_store() -> CrowdStore:
-    """960 square metres: fifteen zones of 8 m, a radio over each, and one over each of two doors."""
-    return _store(across=5, deep=3, zone_m=8.0, aisle_m=1.5, spacing_m=8.0)
+    """960 square metres: fifteen zones of 8 m, a radio for every 32 square metres, and two doors."""
+    return _store(across=5, deep=3, zone_m=8.0, aisle_m=1.5, spacing_m=6.0)
 
 
 def small_zones_store() -> CrowdStore:
-    """The hard case: fifteen zones of 4 m, and a radio for every 27 square metres."""
-    return _store(across=5, deep=3, zone_m=4.0, aisle_m=0.75, spacing_m=5.0)
+    """The hard case: fifteen zones of 4 m, and a radio for every 15 square metres."""
+    return _store(across=5, deep=3, zone_m=4.0, aisle_m=0.75, spacing_m=4.0)
 
 
 def _store(
