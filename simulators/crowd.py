@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from edge_sdk.sources.reading import Reading
 from simulators.crowd_radio import CrowdRadio, RadioSettings
 from simulators.crowd_store import CrowdStore
-from simulators.store_day import Reading
 
 _ROTATION_MS = 900_000
-_INTERVALS_MS = (100, 250, 500, 500, 1_000, 1_000, 1_000, 2_000, 2_000)
+_INTERVALS_MS = (100, 200, 250, 250, 500, 500, 1_000, 1_000, 2_000)
 _TURN_MS = (4_000, 15_000)  # how long somebody at a shelf looks the same way
 _TRUTH_EVERY_MS = 200
 
@@ -49,7 +49,7 @@ class CrowdSettings:
     interval_ms: int | None = None
     power_db: float = -3.0
     power_sd_db: float = 4.0
-    radio: RadioSettings = RadioSettings()
+    radio: RadioSettings = RadioSettings()  # noqa: RUF009  it is frozen
 
 
 class Stay(NamedTuple):

@@ -48,7 +48,7 @@ def zone_name(column: int, row: int) -> str:
 
 
 def large_store() -> CrowdStore:
-    """960 square metres: fifteen zones of 8 m, a radio for every 32 square metres, and two doors."""
+    """960 m2: fifteen zones of 8 m, a radio for every 32 square metres, and two doors."""
     return _store(across=5, deep=3, zone_m=8.0, aisle_m=1.5, spacing_m=6.0)
 
 

@@ -30,13 +30,17 @@ _HEARS_SD_DB = 6.0
 _HEARD_OF = 0.7  # advertisements, where the signal is strong
 _SAYS = (0.75, 1.0)  # how much a step says of a beacon that is heard about once in it, and more
 _FAST = 1.6  # readings a step at the receiver that hears it best
-_STRENGTHS_DB = (-16, -12, -8, -4, 0, 4, 8)
-_HOPELESS = 1e-3
+_STRENGTHS_DB = (-18, -16, -14, -12, -10, -8, -6, -4, -2, 0, 2, 4, 6, 8, 10)
+_AT_FIRST = range(1, 15, 2)  # of them, while little is known
+_SETTLED = 0.6  # of a belief in one strength: only that one is followed from then on,
+_SETTLED_AFTER = 12  # or after so many updates, the most probable one
+_RETUNE = 4  # updates
+_RETUNE_NATS = 1.5
+_HOPELESS = 4e-3  # beside the most probable state
 _FAINT = 5e-3  # states that are not worth moving on
 _LOOK_AROUND = 16  # steps
 _ANEW = 0.01  # of a belief, then
 _LOST_AFTER = 5  # steps without any news, after which half of it starts anew
-_DRIFT = 0.05  # of a belief that finds the beacon 4 dB weaker, and stronger, then
 
 
 class ZoneBeliefs:
@@ -88,6 +92,7 @@ class ZoneBeliefs:
         self.moves = moves_of(self.spots, speed_m_s * step_ms / 1000)
         self.places = array("f", _prior(self.spots, len(names), outside))
         self.strengths = _normal(_STRENGTHS_DB, strength_db, strength_sd_db)
+        self._terms = [_terms(row) for row in self._expected]
         # Rows are made when they are needed first.
         self.rows: "list[dict[int, Row]]" = [{} for _ in self.receivers]
         self._missed: "dict[int, Row]" = {}
@@ -105,14 +110,16 @@ class ZoneBeliefs:
         if row is None:
             share = self._tempering * _SAYS[fast]
             level_dbm = rssi_dbm - _STRENGTHS_DB[strength]
-            missed = self.missed(receiver, strength, fast)
-            costs = []
-            for at in range(len(missed)):
-                mean_dbm, var_db2 = self._expected[receiver][at]
-                off_db = level_dbm - mean_dbm
-                spread = 1.0 + off_db * off_db / (_FREEDOM * var_db2)
-                nats = (_FREEDOM + 1) / 2 * math.log(spread) + 0.5 * math.log(var_db2)
-                costs.append(share * nats - missed[at])
+            log = math.log
+            half = share * (_FREEDOM + 1) / 2
+            costs = [
+                half * log(1.0 + (level_dbm - mean_dbm) * (level_dbm - mean_dbm) * scale)
+                + share * constant
+                - spared
+                for (mean_dbm, scale, constant), spared in zip(
+                    self._terms[receiver], self.missed(receiver, strength, fast)
+                )
+            ]
             row = rows[key] = array("f", costs)
         return row
 
@@ -145,16 +152,32 @@ class ZoneBeliefs:
 class ZoneBelief:
     """What is believed of one beacon (`belief.Belief`)."""
 
-    # A state is strength * number of spots + spot; they rise.
-    __slots__ = ("_at_ms", "_of", "_rate", "_states", "_steps", "_weights")
+    # A state is strength * number of spots + spot; they rise. Once the beacon's strength is known,
+    # all states are of that one, and now and then its neighbours are tried.
+    __slots__ = (
+        "_at_ms",
+        "_lead",
+        "_of",
+        "_rate",
+        "_settled",
+        "_states",
+        "_steps",
+        "_updates",
+        "_weights",
+    )
 
     def __init__(self, of: ZoneBeliefs, at_ms: int) -> None:
         self._of = of
         self._at_ms = at_ms
-        self._states = array("H", range(len(of.spots) * len(_STRENGTHS_DB)))
-        self._weights = array("f", [s * place for s in of.strengths for place in of.places])
+        count = len(of.spots)
+        states = [strength * count + spot for strength in _AT_FIRST for spot in range(count)]
+        weights = [of.strengths[s] * place for s in _AT_FIRST for place in of.places]
+        self._states = array("H", states)
+        self._weights = array("f", weights)
+        self._settled = False
+        self._lead = 0.0  # in nats: of the stronger neighbour, or if negative of the weaker one
         self._rate = 1.0
-        self._steps = 0
+        self._steps = self._updates = 0
 
     def step(self, at_ms: int, heard: "list[tuple[str, float, int]]") -> None:
         """Take in what came since the last step: (receiver, median in dBm, readings).
@@ -169,7 +192,6 @@ class ZoneBelief:
         if steps > _LOST_AFTER:
             self._look_around(weights, 0.5)
         elif self._steps % _LOOK_AROUND == 0:
-            self._drift(weights)
             self._look_around(weights, _ANEW)
         states = sorted(weights)
         if heard:
@@ -183,7 +205,7 @@ class ZoneBelief:
         moves = self._of.moves
         count = len(moves)
         weights: "dict[int, float]" = {}
-        if len(self._states) == count * len(_STRENGTHS_DB):  # it knows nothing yet
+        if not self._updates:  # it knows nothing yet
             for state, weight in zip(self._states, self._weights):
                 weights[state] = weight
             return weights
@@ -213,16 +235,6 @@ class ZoneBelief:
             state = first + spot
             weights[state] = weights.get(state, 0.0) + part * of.places[spot]
 
-    def _drift(self, weights: "dict[int, float]") -> None:
-        """Phones are moved from hand to pocket."""
-        count = len(self._of.spots)
-        for state in sorted(weights):
-            weight = weights[state]
-            if weight > _HOPELESS / _DRIFT:
-                for other in (state - count, state + count):
-                    if 0 <= other < count * len(_STRENGTHS_DB):
-                        weights[other] = weights.get(other, 0.0) + _DRIFT * weight
-
     def _weigh(
         self,
         states: "list[int]",
@@ -236,9 +248,10 @@ class ZoneBelief:
         self._rate += 0.1 * (min(best[1], 4) - self._rate)
         fast = self._rate > _FAST
         known = [(of.number[name], round(rssi_dbm)) for name, rssi_dbm, _ in heard]
-        deaf = [of.number[name] for name in sorted(of.deaf)]
-        tables = of.rows
-        logs = []
+        self._updates += 1
+        if self._settled and self._updates % _RETUNE == 0:
+            states = self._retuned(states, weights, known, fast)
+        logs: "list[float]" = []
         at = 0
         while at < len(states):
             strength = states[at] // count
@@ -246,27 +259,90 @@ class ZoneBelief:
             while end < len(states) and states[end] // count == strength:
                 end += 1
             first = strength * count
-            spots = [state - first for state in states[at:end]]
-            rows = []
-            for number, rssi_dbm in known:
-                row = tables[number].get((rssi_dbm * 16 + strength) * 2 + fast)
-                rows.append(row or of.heard(number, rssi_dbm, strength, fast))
-            rows.append(of.silence(strength, fast))
-            if len(spots) < count:
-                rows = [[row[spot] for spot in spots] for row in rows]
-            costs = [sum(column) for column in zip(*rows)]
-            for number in deaf:
-                missed = of.missed(number, strength, fast)
-                costs = [cost - missed[spot] for cost, spot in zip(costs, spots)]
-            logs += costs
+            logs += self._costs(strength, [state - first for state in states[at:end]], known, fast)
             at = end
         least = min(logs)
         likely = [weights[s] * math.exp(least - cost) for s, cost in zip(states, logs)]
         self._keep(states, likely)
+        if not self._settled:
+            self._settle()
+
+    def _costs(
+        self, strength: int, spots: "list[int]", known: "list[tuple[int, int]]", fast: bool
+    ) -> "list[float]":
+        """What was heard, and was not, costs some spots, in nats, if the beacon is so strong."""
+        of = self._of
+        tables = of.rows
+        rows = []
+        for number, rssi_dbm in known:
+            row = tables[number].get((rssi_dbm * 16 + strength) * 2 + fast)
+            if row is None:
+                row = of.heard(number, rssi_dbm, strength, fast)
+            rows.append([row[spot] for spot in spots])
+        row = of.silence(strength, fast)
+        rows.append([row[spot] for spot in spots])
+        for name in of.deaf:
+            row = of.missed(of.number[name], strength, fast)
+            rows.append([-row[spot] for spot in spots])
+        return [sum(column) for column in zip(*rows)]
+
+    def _retuned(
+        self,
+        states: "list[int]",
+        weights: "dict[int, float]",
+        known: "list[tuple[int, int]]",
+        fast: bool,
+    ) -> "list[int]":
+        """The states, at a neighbouring strength if that has explained more for a while."""
+        count = len(self._of.spots)
+        strength = states[0] // count
+        spots = [state % count for state in states]
+        here = [weights[state] for state in states]
+        fits = []
+        for other in (strength - 1, strength, strength + 1):
+            if not 0 <= other < len(_STRENGTHS_DB):
+                fits.append(-1e9)
+                continue
+            costs = self._costs(other, spots, known, fast)
+            least = min(costs)
+            fits.append(
+                math.log(sum([w * math.exp(least - c) for w, c in zip(here, costs)])) - least
+            )
+        # They curve downwards: if the one neighbour fits better, the other fits worse.
+        self._lead = 0.8 * self._lead + max(-1.0, min(1.0, (fits[2] - fits[0]) / 2))
+        if abs(self._lead) < _RETUNE_NATS:
+            return states
+        other = strength + (1 if self._lead > 0 else -1)
+        self._lead = 0.0
+        if not 0 <= other < len(_STRENGTHS_DB):
+            return states
+        moved = [other * count + spot for spot in spots]
+        for state, weight in zip(moved, here):
+            weights[state] = weight
+        return moved
+
+    def _settle(self) -> None:
+        """Follow one strength alone, once it is known."""
+        count = len(self._of.spots)
+        of_strength = [0.0] * len(_STRENGTHS_DB)
+        for state, weight in zip(self._states, self._weights):
+            of_strength[state // count] += weight
+        most = max(of_strength)
+        if most < _SETTLED and self._updates < _SETTLED_AFTER:
+            return
+        first = of_strength.index(most) * count
+        of_spot: "dict[int, float]" = {}
+        for state, weight in zip(self._states, self._weights):
+            spot = state % count
+            of_spot[spot] = of_spot.get(spot, 0.0) + weight
+        spots = sorted(of_spot)
+        self._states = array("H", [first + spot for spot in spots])
+        self._weights = array("f", [of_spot[spot] for spot in spots])
+        self._settled = True
 
     def _keep(self, states: "list[int]", likely: "list[float]") -> None:
         """Forget the hopeless states."""
-        least = _HOPELESS * sum(likely)
+        least = _HOPELESS * max(likely)
         kept = [(state, weight) for state, weight in zip(states, likely) if weight > least]
         scale = 1.0 / sum([weight for _, weight in kept])
         self._states = array("H", [state for state, _ in kept])
@@ -305,6 +381,11 @@ def _expected(
     mean_dbm, var_db2 = spot.expect(radio, receiver)
     ceilings = abs(plan.receivers[receiver].floor - spot.floor)
     return mean_dbm - _FLOOR_LOSS_DB * ceilings, max(4.0, var_db2)
+
+
+def _terms(expected: "list[tuple[float, float]]") -> "list[tuple[float, float, float]]":
+    """Of each spot: the mean, 1 over the scaled variance, and the constant of Student's t."""
+    return [(mean, 1 / (_FREEDOM * var), 0.5 * math.log(var)) for mean, var in expected]
 
 
 def _prior(spots: "list[Spot]", outside_zone: int, outside: float) -> "list[float]":
