@@ -123,7 +123,9 @@ def _spots_outside(
     box = (x1 - margin_m, y1 - margin_m, x2 + margin_m, y2 + margin_m)
     places = [place for place in _grid(box, _SAMPLE_M) if plan.zone_at(*place, floor) is None]
     within = [place for place in places if _is_in(shop, place)]
-    beyond = [place for place in places if not _is_in(shop, place) and _is_near(doors, place)]
+    beyond = [
+        place for place in places if not _is_in(shop, place) and _is_street(shop, doors, place)
+    ]
     return _grouped(within, shop, size_m / 2, number, floor) + _grouped(
         beyond, box, size_m, number, floor, beyond=True
     )
@@ -133,12 +135,25 @@ def _is_in(box: "tuple[float, float, float, float]", place: "Place") -> bool:
     return box[0] <= place[0] <= box[2] and box[1] <= place[1] <= box[3]
 
 
-def _is_near(doors: "tuple[Place, ...]", place: "Place") -> bool:
-    """Whether a place beyond the walls is one where somebody can be; without doors, any is."""
-    for x_m, y_m in doors:
-        if abs(place[0] - x_m) <= _STREET_M and abs(place[1] - y_m) <= _STREET_M:
+def _is_street(
+    shop: "tuple[float, float, float, float]", doors: "tuple[Place, ...]", place: "Place"
+) -> bool:
+    """Whether a place beyond the walls is one where somebody can be; without doors, any is.
+
+    It is in front of the wall that a door is in, and not far from the door.
+    """
+    for door in doors:
+        reach_m = max(abs(place[0] - door[0]), abs(place[1] - door[1]))
+        walls = _gaps(shop, door)
+        if reach_m <= _STREET_M and _gaps(shop, place)[walls.index(min(walls))] < 0:
             return True
     return not doors
+
+
+def _gaps(box: "tuple[float, float, float, float]", place: "Place") -> "list[float]":
+    """How far inside of each of its walls a place is."""
+    x_m, y_m = place
+    return [x_m - box[0], y_m - box[1], box[2] - x_m, box[3] - y_m]
 
 
 def _grouped(
