@@ -38,7 +38,8 @@ class Presence:
     settings   times and levels
 
     The same readings give the same touchpoints. Memory is bounded by `settings.max_beacons`; of
-    sixteen beacons, those in no zone first, the one heard longest ago is evicted for a new one.
+    sixteen beacons, those in no zone first, then the newest ones, then the one heard longest ago,
+    one is evicted for a new one.
     """
 
     __slots__ = (
@@ -273,6 +274,7 @@ class Presence:
         if len(log):
             heard = self._heard(beacon)
             beacon.silence.hear(self._step_ms / 1000)
+            beacon.known = min(3, beacon.known + 1)
             if self._settings.window_ms:
                 beacon.keep(log)
             beacon.log = Log()
@@ -409,6 +411,7 @@ class _Beacon:
         "belief",
         "best",
         "heard_ms",
+        "known",
         "log",
         "name",
         "positioned_ms",
@@ -430,6 +433,7 @@ class _Beacon:
         self.heard_ms = self.stepped_ms = self.window_from_ms = self.positioned_ms = at_ms
         self.best = 0  # the receiver that heard it best, in the last step in which any did
         self.seat = 0  # among all beacons
+        self.known = 0  # steps in which it was heard, up to a few
 
     def keep(self, log: Log) -> None:
         """Add a step's readings to the window's."""
@@ -437,9 +441,9 @@ class _Beacon:
             self.window = Log(1024)
         self.window.extend(log)
 
-    def rank(self) -> "tuple[bool, int]":
-        """The lowest is evicted first."""
-        return self.visits.zone != NOWHERE, self.heard_ms
+    def rank(self) -> "tuple[bool, int, int]":
+        """The lowest is evicted first: who passes before who is in a zone, and who is new first."""
+        return self.visits.zone != NOWHERE, self.known, self.heard_ms
 
 
 def _is_summary(window_ms: object, readings: object) -> bool:
