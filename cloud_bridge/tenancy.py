@@ -107,7 +107,12 @@ class Tenancy:
             clock=self._clock,
             deliver=self._deliverer(),
             housekeeping=Housekeeping(
-                self._store, intake.people, intake.vault, self._clock, self._keep_days
+                self._store,
+                intake.people,
+                intake.vault,
+                self._clock,
+                self._keep_days,
+                intake.resolving,
             ),
             turnstile=self._turnstile,
         )
@@ -166,6 +171,7 @@ class Tenancy:
             "waiting": ingest.waiting(),
             "lag_ms": ingest.oldest_ms(),
             "prompts_outstanding": len(intake.outstanding),
+            "beacons": intake.resolving.health(),
             "people": {
                 **intake.people.counted,
                 "in_memory": len(intake.people),

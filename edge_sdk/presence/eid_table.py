@@ -131,13 +131,40 @@ class EidTable:
             raise ValueError("an exponent is 0 to 15")
         if not 0 <= beacon_time_s <= MAX_TIME_S:
             raise ValueError("a beacon's time is 32 bits of seconds")
-        self.remove(name)
         offset_us = (beacon_time_s - at_s) * _US
         clock = _Clock(offset_us - _US, offset_us + _US, at_s, beacon_time_s >> exponent)
+        self._put(name, identity_key, exponent, clock, at_s)
+
+    def restore(
+        self,
+        name: str,
+        identity_key: bytes,
+        exponent: int,
+        clock: "tuple[int, int, int, int]",
+        now_s: int,
+    ) -> None:
+        """Take in an identity again with what `clock` told of it."""
+        self._put(name, identity_key, exponent, _Clock(*clock), now_s)
+
+    def clock(self, name: str) -> "tuple[int, int, int, int] | None":
+        """What has been learnt of a beacon's clock, for `restore`; None: there is none.
+
+        (at least, at most so many us ahead of ours at, that time in s, the last period heard).
+        """
+        identity = self._by_name.get(name)
+        if identity is None:
+            return None
+        clock = identity.clock
+        return clock.low_us, clock.high_us, clock.synced_s, clock.period
+
+    def _put(
+        self, name: str, identity_key: bytes, exponent: int, clock: _Clock, now_s: int
+    ) -> None:
+        self.remove(name)
         identity = _Identity(name, identity_key, exponent, clock, len(self._ring))
         self._by_name[name] = identity
         self._ring.append(identity)
-        self._fill(identity, at_s)
+        self._fill(identity, now_s)
 
     def remove(self, name: str) -> None:
         """Forget an identity and its key, if it is there."""
@@ -155,6 +182,11 @@ class EidTable:
         self._ranges = None
         # The calendar may hold it for a while; there is nothing in it any more.
         identity.due, identity.key, identity.eids = -1, b"", []
+
+    def whose(self, eid: bytes) -> "str | None":
+        """The name of the identity that may emit this; nothing is learnt or remembered of it."""
+        identity = self._by_eid.get(eid)
+        return None if identity is None else identity.name
 
     def resolve(self, eid: bytes, at_s: int) -> "str | None":
         """The name of the identity that emitted this, or None. A look-up."""

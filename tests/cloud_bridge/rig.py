@@ -83,7 +83,12 @@ class Rig:
             clock=self.clock,
             deliver=self._deliver,
             housekeeping=Housekeeping(
-                self.store, self.intake.people, self.intake.vault, self.clock, self._keep_days
+                self.store,
+                self.intake.people,
+                self.intake.vault,
+                self.clock,
+                self._keep_days,
+                self.intake.resolving,
             ),
         )
         self.ingest.start()
