@@ -7,9 +7,9 @@ at a time. The body of a log row is a batch's columns again, in which no identif
 
 The first five are docs/wire.md's, with corrected times and with nil for a word that was only an
 identifier; `handles` is index, handle, index, handle ...: what a column's index means where its
-field is an identifier; `stitched`, which is left out where it is empty, are handles whose visits are
-put together (cloud_bridge/stitching.py). An identifier that is not indexed stands as its handle, and one in a field
-that this version does not know as an array of its handle.
+field is an identifier; `stitched`, which is left out where it is empty, are handles whose visits
+are put together (cloud_bridge/stitching.py). An identifier that is not indexed stands as its
+handle, and one in a field that this version does not know as an array of its handle.
 """
 
 from collections import Counter

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloud_bridge import logs
+from cloud_bridge import beacon_cli, logs
 from cloud_bridge.clock import SystemClock
 from cloud_bridge.config import Config, home_of, host_and_port
 from cloud_bridge.inspection import cli as inspecting
@@ -33,6 +33,7 @@ what to try:
   cloud-bridge enrol --data bridge-data --tenant acme --site paris-1 --name gateway-1
   cloud-bridge enrol --data bridge-data --site paris-1 --name kiosk-1 --surface kiosk --zone coffee
   cloud-bridge key add --data bridge-data --site web-shop --origin https://shop.example
+  cloud-bridge beacon add --data bridge-data tag:17 < its-key
   cloud-bridge run   --data bridge-data
   cloud-bridge inspect --data bridge-data
   curl http://127.0.0.1:8080/health
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     inspecting.add_options(inspect, _device)
     revoke.add_argument("device", type=_device, help="its number, as `devices` lists it")
     _add_key(commands)
+    beacon_cli.add_command(commands, _add_whose)
     return parser
 
 
@@ -254,7 +256,13 @@ def _key_revoke(registry: Registry, args: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"enrol": _enrol, "revoke": _revoke, "devices": _devices, "key": _key}
+_COMMANDS = {
+    "enrol": _enrol,
+    "revoke": _revoke,
+    "devices": _devices,
+    "key": _key,
+    "beacon": beacon_cli.run,
+}
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -44,6 +44,7 @@ class Housekeeping:
         vault: Vault,
         clock: Clock,
         keep_days: float,
+        *,
         resolving: Resolving | None = None,
     ) -> None:
         self.due_s: float | None = None

@@ -139,7 +139,7 @@ class Intake:
         return receiver
 
     def registered(self, turn: Turn, beacons: Sequence[Beacon], now_ms: int) -> None:
-        """Beacons that were registered, or removed. Raises StorageError, and nothing has changed.
+        """Beacons that were registered, or removed. Raises StorageError: some may be in the turn.
 
         What they are called is somebody's thing from now on, if it was not before.
         """
@@ -353,7 +353,9 @@ class Intake:
         meant: dict[str, int] = {}
         if self.resolving.handles:
             meant = self.resolving.meant(batch, identifiers, origin)
-        handles = {**self.vault.handles(identifiers - meant.keys()), **meant}
+            identifiers -= meant.keys()
+        handles = self.vault.handles(identifiers)
+        handles.update(meant)
         batch.resolve(handles)
         self.people.prefetch(handles.values(), known_below)
         log_id = self.next_log_id  # the row that it will have

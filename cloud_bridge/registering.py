@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 # In a turn that nobody waits for; in one of those that come without an end.
 _A_TURN, _IN_A_HURRY = 64, 4
 _HURRY_S = 1.0
+# After trouble with storage.
+_AGAIN_S = 5.0
 
 
 class Registering:
@@ -33,6 +35,7 @@ class Registering:
         self._clock = clock
         self._compared = False
         self._overdue_s = 0.0
+        self._again_s: float | None = None
 
     def look(self) -> None:
         """Something has changed."""
@@ -40,6 +43,8 @@ class Registering:
 
     def step(self, turn: Turn, now_s: float, *, urgent: bool) -> None:
         """Take some over, into the turn."""
+        if self._again_s is not None and now_s >= self._again_s:
+            self.more, self._again_s = True, None
         if not self.more or (urgent and now_s < self._overdue_s):
             return
         self._overdue_s = now_s + _HURRY_S
@@ -51,6 +56,7 @@ class Registering:
             self._intake.registered(turn, waiting, self._clock.wall_ms())
         except StorageError as error:
             log.error("beacons cannot be taken over: %s", error)
+            self.more, self._again_s = False, now_s + _AGAIN_S
             return
         self.more = len(waiting) == most
 

@@ -267,8 +267,12 @@ class Registry:
             self._connection().executemany(sql, [(name,) for name in names])
 
     def _beacons(self, sql: str, *parameters: int) -> list[Beacon]:
-        rows = self._select(sql, parameters)
-        return [Beacon(*row[:-1], bool(row[-1])) for row in rows]
+        return [
+            Beacon(name, kind, serial, exponent, beacon_time_s, at_s, key, bool(removed))
+            for name, kind, serial, exponent, beacon_time_s, at_s, key, removed in self._select(
+                sql, parameters
+            )
+        ]
 
     def _select(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with translated(self.path):

@@ -29,6 +29,8 @@ from edge_sdk.presence.eid_table import EidTable
 # What a person has to have said yes to, for her beacon to be known again.
 PURPOSE: Final = "in_store_prompts"
 
+# An engine says that a visit is over when nothing has been heard for as long.
+_LATE_S: Final = 150
 _SCHEMES: Final = ("eid:", "rpa:")
 _CLOCK: Final = struct.Struct(">qqqQ")
 # A new key is tried on all addresses that are remembered: 2 ms.
@@ -107,9 +109,7 @@ class Resolving:
 
     # Whose an identifier is
 
-    def meant(
-        self, batch: Batch, identifiers: Collection[str], origin: Origin
-    ) -> dict[str, int]:
+    def meant(self, batch: Batch, identifiers: Collection[str], origin: Origin) -> dict[str, int]:
         """Handles of things, by the rotating identifiers that may be taken for them.
 
         All that is read is read before anything is learnt. Raises StorageError.
@@ -131,7 +131,7 @@ class Resolving:
                 self._counted["beacons.withheld"] += 1
                 continue
             if name.startswith("eid:"):
-                owner = self._eids.resolve(values[name], at_ms // 1000)
+                owner = self._eids.resolve(values[name], at_ms // 1000, _LATE_S)
             if owner is not None:
                 found[name] = int(owner)
                 if name.startswith("eid:"):

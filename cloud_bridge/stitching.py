@@ -113,16 +113,17 @@ class Stays(msgspec.Struct, array_like=True):
     def hear(self, piece: Piece) -> News:
         """A piece, or more of one that is known."""
         same = next((known for known in self.pieces if known.is_same(piece)), None)
-        others = [known for known in self.pieces if known is not same]
         joined = piece if same is None else same.joined(piece)
-        self.pieces = sorted([*others, joined], key=_ORDER)
-        (stay,) = [stay for stay in self.open() if joined in stay]
+        self.pieces = sorted([*(p for p in self.pieces if p is not same), joined], key=_ORDER)
+        stays = self.open()
+        stay = next(stay for stay in stays if any(known is joined for known in stay))
         before = [known for known in stay if known is not joined]
         if same is not None:
             before.append(same)
         longest_ms = max((known.dwell_ms for known in before), default=0)
+        visits = self.settled + len(stays)
         self._settle()
-        return News(not before, self.visits, longest_ms)
+        return News(not before, visits, longest_ms)
 
     def open(self) -> list[list[Piece]]:
         """The stays that are not settled, in the order of their beginnings."""

@@ -154,8 +154,8 @@ class Writes:
     """What one transaction does.
 
     `watermark` only ever rises. `erased` destroys handles that the log may still hold, and all that
-    was set aside, which may name anybody; `forgotten` destroys such as the log does not hold. Either
-    destroys the identities of its handles as well. A row of the vault may have the digest of one
+    was set aside, which may name anybody; `forgotten` destroys such as the log does not hold. Both
+    destroy the identities of their handles as well. A row of the vault may have the digest of one
     that is destroyed with it.
     """
 

@@ -112,7 +112,7 @@ class Tenancy:
                 intake.vault,
                 self._clock,
                 self._keep_days,
-                intake.resolving,
+                resolving=intake.resolving,
             ),
             turnstile=self._turnstile,
         )

@@ -188,15 +188,19 @@ class EidTable:
         identity = self._by_eid.get(eid)
         return None if identity is None else identity.name
 
-    def resolve(self, eid: bytes, at_s: int) -> "str | None":
-        """The name of the identity that emitted this, or None. A look-up."""
+    def resolve(self, eid: bytes, at_s: int, late_s: int = 0) -> "str | None":
+        """The name of the identity that emitted this, or None. A look-up.
+
+        late_s  it may have been heard as much earlier: what is told of a visit is told when it is
+                over. Of that long before an EID changed, the one before is no replay.
+        """
         identity = self._by_eid.get(eid)
         if identity is None:
             self.counts["unknown"] += 1
             if len(eid) == EID_BYTES:
                 self._miss(eid, at_s)
             return None
-        if not self._heard(identity, identity.first + identity.eids.index(eid), at_s):
+        if not self._heard(identity, identity.first + identity.eids.index(eid), at_s, late_s):
             self.counts["refused"] += 1
             return None
         self.counts["resolved"] += 1
@@ -264,12 +268,16 @@ class EidTable:
             min(max(0, high_s), MAX_TIME_S) >> exponent,
         )
 
-    def _heard(self, identity: _Identity, period: int, at_s: int) -> bool:
+    def _heard(self, identity: _Identity, period: int, at_s: int, late_s: int) -> bool:
         """Whether the beacon can have been in this period; learns from it."""
         clock = identity.clock
         if period == clock.period and 0 <= at_s - clock.synced_s < _SILENT_S:
             return True  # several receivers hear it many times a minute
         low, high = self._expected(identity, clock, at_s)
+        if late_s and period < low:
+            earliest, _ = self._expected(identity, clock, at_s - late_s)
+            if earliest <= period:
+                return True  # and nobody knows when it was heard
         expected = low <= period <= high
         if at_s < clock.synced_s:
             return expected  # late news of what was so before

@@ -23,8 +23,9 @@ class SetClock:
 
 def house_of(life: Life, clock: SetClock, keep_days: float = KEEP_DAYS) -> Housekeeping:
     intake = life.intake
+    resolving = intake.resolving
     return Housekeeping(
-        life.store, intake.people, intake.vault, clock, keep_days, intake.resolving
+        life.store, intake.people, intake.vault, clock, keep_days, resolving=resolving
     )
 
 

@@ -88,7 +88,7 @@ class Rig:
                 self.intake.vault,
                 self.clock,
                 self._keep_days,
-                self.intake.resolving,
+                resolving=self.intake.resolving,
             ),
         )
         self.ingest.start()
