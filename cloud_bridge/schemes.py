@@ -14,6 +14,7 @@ _KINDS: Final = {
     **dict.fromkeys(("app", "ble", "cookie", "phone", "tag"), OWN),
     **dict.fromkeys(("kiosk", "line", "number", "tablet", "wifi"), SHARED),
     **dict.fromkeys(("eid", "rpa", "tel"), OTHER),
+    "p24": OTHER,  # a gateway's pseudonym, which it forgets within 24 hours: it leads to nobody
 }
 # A handle's lowest bits hold its kind, so that a log without identifiers still tells.
 KIND_BITS: Final = 2

@@ -10,7 +10,7 @@ from edge_sdk import key_slots
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.paho_link import Broker, PahoLink
 from edge_sdk.adapters.sqlite import OpenConnection, open_connection
-from edge_sdk.clock import Clock, SteadyClock
+from edge_sdk.clock import PacedClock, SteadyClock
 from edge_sdk.courier import Courier
 from edge_sdk.errors import ConfigError
 from edge_sdk.outbox import Outbox
@@ -88,14 +88,14 @@ class Device:
         config: DeviceConfig,
         *,
         suite: Suite | None = None,
-        clock: Clock | None = None,
+        clock: PacedClock | None = None,
         open_database: OpenConnection = open_connection,
         open_slots: key_slots.OpenSlots = key_slots.LocalFile,
     ) -> None:
         self._config = config
         self._broker = Broker.parse(config.broker, config.ca_file)
         suite = suite or AesCcm()
-        clock = clock or SteadyClock()
+        self.clock = clock = clock or SteadyClock()
         self._slots = key_slots.KeySlots(config.home, suite, open_slots)
         self._store = OutboxStore(
             config.home,

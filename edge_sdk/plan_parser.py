@@ -18,8 +18,10 @@ from edge_sdk.presence.polygons import (
     check_corners,
     distance_m,
 )
+from edge_sdk.presence.privacy import MODES
 
-PRIVACY_MODES = ("aggregate", "pseudonymous-24h", "consented")
+PRIVACY_MODES = MODES
+
 Y_AXES = ("down", "up")
 
 MAX_EACH = 1_000  # receivers, zones, kiosks

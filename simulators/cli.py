@@ -1,17 +1,23 @@
-"""The command `store-simulator`: watch the simulated store, or draw up its mix of touchpoints."""
+"""The command `store-simulator`: the simulated store, its radio, its mix, serial devices."""
 
 import argparse
 import asyncio
+import contextlib
+import itertools
 import json
 import math
 import os
+import signal
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+from edge_sdk.errors import ConfigError
 from edge_sdk.wire.touchpoint import FIELDS, Touchpoint
-from simulators import mix, tracks
+from simulators import mix, radio, serial_lines, tracks
 from simulators.gateway import captured, presence_of
 from simulators.store_day import Shopper, StoreDay, replay
 
@@ -26,10 +32,29 @@ what to try:
   store-simulator day --seed 7 --shoppers 40 --gap 4 a busy store
 """
 
+RADIO = """
+The same day as a D-Bus peer that plays BlueZ: what scans the system's Bluetooth adapters, such as
+bleak, hears it without any. It waits until somebody scans, plays the day and ends. Linux only.
+
+what to try, with two terminals:
+  store-simulator radio --speed 8                    prints a line to paste into the other one
+  DBUS_SYSTEM_BUS_ADDRESS=... python my_gateway.py   hears twelve adapters, hci0 to hci11
+"""
+
 MIX = """
 The shares of all touchpoint types, as JSON: what the benches send. It is kept in a file, and a test
 tells when that is out of date:
   store-simulator mix > tests/data/mix.json
+"""
+
+
+SERIAL = """
+A device at a real pseudo-terminal, for a program of yours to open. The path is printed; the device
+sends until it is stopped, faults and all.
+
+what to try, in two shells:
+  store-simulator serial --device gnss --link ./receiver
+  python examples/geofence.py ./receiver
 """
 
 
@@ -39,6 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command == "mix":
             print(json.dumps(mix.draw_up(), indent=2))
+        elif args.command == "serial":
+            asyncio.run(_serial(args))
+        elif args.command == "radio":
+            return asyncio.run(_on_the_air(args))
         elif args.format == "summary":
             _summarise(StoreDay(args.seed, args.shoppers, args.gap_ms))
         else:
@@ -48,26 +77,27 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
+    except ConfigError as error:
+        print(f"store-simulator: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="store-simulator", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{day,mix}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="{day,radio,mix,serial}"
+    )
     raw = argparse.RawDescriptionHelpFormatter
     day = commands.add_parser(
         "day", help="play a day in the store", description=DAY, formatter_class=raw
     )
-    day.add_argument("--seed", type=int, default=1, help="which day (default: 1)")
-    day.add_argument("--shoppers", type=_count, default=6, help="how many come (default: 6)")
-    day.add_argument(
-        "--gap",
-        dest="gap_ms",
-        type=_gap,
-        default=20_000,
-        metavar="SECONDS",
-        help="between two of them, on average (default: 20)",
+    on_air = commands.add_parser(
+        "radio", help="put a day on the air, for bleak", description=RADIO, formatter_class=raw
     )
+    for of_a_day in (day, on_air):
+        _add_day(of_a_day)
+    on_air.add_argument("--speed", type=_finite, default=1.0, help="how many times as fast")
     day.add_argument(
         "--speed",
         type=_speed,
@@ -89,7 +119,30 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "mix", help="draw up the mix of touchpoints", description=MIX, formatter_class=raw
     )
+    serial = commands.add_parser(
+        "serial", help="be a serial device", description=SERIAL, formatter_class=raw
+    )
+    serial.add_argument("--device", choices=tuple(_DEVICES), required=True)
+    serial.add_argument("--seed", type=int, default=1, help="which run (default: 1)")
+    serial.add_argument("--speed", type=_speed, default=1.0, help="times as fast (default: 1)")
+    serial.add_argument(
+        "--link", type=Path, help="where the port is to be (default: in a new temporary folder)"
+    )
     return parser
+
+
+def _add_day(parser: argparse.ArgumentParser) -> None:
+    """The options that make a day."""
+    parser.add_argument("--seed", type=int, default=1, help="which day (default: 1)")
+    parser.add_argument("--shoppers", type=_count, default=6, help="how many come (default: 6)")
+    parser.add_argument(
+        "--gap",
+        dest="gap_ms",
+        type=_gap,
+        default=20_000,
+        metavar="SECONDS",
+        help="between two of them, on average (default: 20)",
+    )
 
 
 def _count(text: str) -> int:
@@ -113,6 +166,29 @@ def _speed(text: str) -> float:
     return speed
 
 
+_DEVICES: dict[str, Callable[[int], Iterator[serial_lines.Sent]]] = {
+    "scanner": lambda seed: serial_lines.scanner(seed, 1_000),
+    "gnss": serial_lines.gnss,
+    "counter": lambda seed: serial_lines.counter(seed, 1_000),
+}
+
+
+async def _serial(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        port = serial_lines.PseudoPort(args.link or Path(folder) / args.device)
+        with port:
+            print(port.path, flush=True)
+            for seed in itertools.count(args.seed):
+                await serial_lines.play(port, _DEVICES[args.device](seed), args.speed)
+
+
+def _finite(text: str) -> float:
+    speed = _speed(text)
+    if not math.isfinite(speed):
+        raise argparse.ArgumentTypeError("finite: a radio does not wait for who listens")
+    return speed
+
+
 class _Line(NamedTuple):
     at_ms: int
     text: str
@@ -123,6 +199,22 @@ async def _play(args: argparse.Namespace) -> None:
     lines = _readings(day) if args.show == "readings" else _touchpoints(day)
     async for line in replay(lines, args.speed):
         print(line.text, flush=math.isfinite(args.speed))
+
+
+async def _on_the_air(args: argparse.Namespace) -> int:
+    day = StoreDay(args.seed, args.shoppers, args.gap_ms)
+    # Ended in any way, it leaves no socket behind.
+    task = asyncio.current_task()
+    with contextlib.suppress(NotImplementedError):  # Windows, which has no BlueZ either
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # type: ignore[union-attr]
+    try:
+        await radio.on_the_air(day, args.speed, lambda line: print(line, flush=True))
+    except ConfigError as error:
+        print(f"store-simulator: {error}", file=sys.stderr)
+        return 1
+    except asyncio.CancelledError:
+        return 143
+    return 0
 
 
 def _readings(day: StoreDay) -> Iterator[_Line]:

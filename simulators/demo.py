@@ -1,30 +1,34 @@
 """The whole product in one command: real radio tracks in, personal prompts out, and a report.
 
 It starts the bridge (and with it a broker), enrols one gateway with twelve radios and a kiosk in
-each zone, lets six shoppers look round the web shop, and then lets them walk in.
+each zone, lets six shoppers look round the web shop, and then lets them walk in. On Linux the
+gateway hears them through the real bleak.
 """
 
 import argparse
 import asyncio
 import contextlib
-import itertools
 import json
 import logging
+import math
 import signal
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from edge_sdk import Device, DeviceConfig, EdgeError, Prompt, Touchpoint, enrol
+from edge_sdk.clock import ScaledClock
+from edge_sdk.gateway import Gateway
 from simulators.bridge_process import BridgeFailedError, BridgeProcess
-from simulators.gateway import captured, presence_of
-from simulators.store_day import StoreDay, collect_bodies, replay
+from simulators.gateway import LINGER_MS, presence_of
+from simulators.radio import Radio, StoreApps, radio_of
+from simulators.store_day import StoreDay, collect_bodies
 
 SITE = "demo-store"
 DRAIN_S = 30.0
@@ -38,6 +42,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the demo; 0 when nothing was lost and nothing happened twice."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("bleak").setLevel(logging.ERROR)  # that its D-Bus ends with the demo is meant
     with contextlib.ExitStack() as stack:
         if arguments.data is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-sdk-demo-"))
@@ -56,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Ctrl-C ends it cleanly. Without --seconds it ends when the last shopper has left.",
     )
     parser.add_argument("--seconds", type=float, metavar="N", help="end after so long")
-    parser.add_argument("--speed", type=float, default=8.0, metavar="X", help="default 8")
+    parser.add_argument("--speed", type=_speed, default=8.0, metavar="X", help="default 8")
     parser.add_argument("--shoppers", type=int, default=6, metavar="N", help="default 6")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="another day; default 1")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the figures as JSON")
@@ -71,11 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Due(NamedTuple):
-    """What is captured in one moment of the store day."""
-
-    at_ms: int
-    touchpoints: list[Touchpoint]
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not 0 < speed < math.inf:
+        raise argparse.ArgumentTypeError("more than 0, and finite")
+    return speed
 
 
 @dataclass(slots=True)
@@ -89,6 +94,7 @@ class _Stage:
     touch_to_prompt_ms: list[float] = field(default_factory=list)
     displayed: Counter[int] = field(default_factory=Counter)
     joined: set[tuple[str, str]] = field(default_factory=set)
+    radio: str = ""
     began: float = field(default_factory=time.monotonic)
 
     def say(self, what: str, style: str = "") -> None:
@@ -165,36 +171,57 @@ async def _open_the_store(
             for zone, device in devices.items()
             if zone != "gateway"
         ]
-        walking = asyncio.create_task(_walk_in(devices["gateway"], stage, arguments.speed))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait(
-            [walking, stopping], timeout=arguments.seconds, return_when=asyncio.FIRST_COMPLETED
-        )
-        if walking.done():
-            walking.result()
-            await asyncio.sleep(0.5)  # the last prompt's answer
-        for task in (walking, stopping, *kiosks):
-            task.cancel()
-        await asyncio.gather(walking, stopping, *kiosks, return_exceptions=True)
+        clock = ScaledClock(arguments.speed)
+        gateway = _Narrated(devices["gateway"], clock, stage)
+        radio = await stack.enter_async_context(radio_of(stage.day, clock))
+        stage.radio = radio.way
+        stage.say(f"radio  {radio.way}")
+        sources = {"radio": radio.source, "apps": StoreApps(stage.day, clock)}
+        async with Gateway(gateway, presence_of(stage.day), sources):
+            await _until_all_have_left(radio, clock, stop, arguments.seconds)
+        await asyncio.sleep(0.5)  # the last prompt's answer
+        for kiosk in kiosks:
+            kiosk.cancel()
+        await asyncio.gather(*kiosks, return_exceptions=True)
         return await _counted(bridge, devices, stage)
 
 
-async def _walk_in(gateway: Device, stage: _Stage, speed: float) -> None:
-    """Real readings, through the gateway's presence engine, become touchpoints."""
-    moments = itertools.groupby(captured(stage.day, presence_of(stage.day)), _at_ms)
-    due = (_Due(at_ms, list(touchpoints)) for at_ms, touchpoints in moments)
-    # A radio does not wait for the disk: what lingers for company must not hold up a visit.
-    async with asyncio.TaskGroup() as capturing:
-        async for moment in replay(due, speed):
-            # Replayed time is the gateway's now: its clock does not run `speed` times too fast.
-            heard = [Touchpoint(each.code, None, each.values) for each in moment.touchpoints]
-            for touchpoint in heard:
-                _seen(stage, touchpoint)
-            capturing.create_task(gateway.capture_many(heard))
+async def _until_all_have_left(
+    radio: Radio, clock: ScaledClock, stop: asyncio.Event, seconds: float | None
+) -> None:
+    """Until the day is over, somebody stops it, or its seconds are."""
+
+    async def walk() -> None:
+        await radio.play()
+        await clock.sleep(LINGER_MS / 1000)
+
+    tasks = [asyncio.create_task(walk()), asyncio.create_task(stop.wait())]
+    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
-def _at_ms(touchpoint: Touchpoint) -> int:
-    return touchpoint.at_ms or 0
+class _Narrated:
+    """The gateway's device, in the time of a day that passes too fast, and with a story told."""
+
+    def __init__(self, device: Device, clock: ScaledClock, stage: _Stage) -> None:
+        self.clock = clock
+        self._device = device
+        self._stage = stage
+
+    async def capture_many(self, touchpoints: Iterable[Touchpoint]) -> None:
+        now_ms, played_ms = self._device.clock.now_ms(), self.clock.now_ms()
+        told = []
+        for touchpoint in touchpoints:
+            _seen(self._stage, touchpoint)
+            at_ms = played_ms if touchpoint.at_ms is None else touchpoint.at_ms
+            # The device's own clock does not run `speed` times too fast.
+            device_ms = now_ms - round((played_ms - at_ms) / self.clock.speed)
+            told.append(Touchpoint(touchpoint.code, device_ms, touchpoint.values))
+        await self._device.capture_many(told)
 
 
 def _seen(stage: _Stage, touchpoint: Touchpoint) -> None:
@@ -276,6 +303,7 @@ async def _counted(
         ),
         "touch_to_prompt_ms": {"p50": _percentile(times, 50), "p99": _percentile(times, 99)},
         "broker": bridge.broker,
+        "radio": stage.radio,
         "seed": stage.day.seed,
     }
 
@@ -297,5 +325,5 @@ def _conclude(report: dict[str, Any], arguments: argparse.Namespace) -> None:
         f"{report['joined']} visits joined to a web session, {report['prompts_shown']} prompts"
         f" shown; touch to prompt p50 {took['p50']} ms, p99 {took['p99']} ms\n"
         f"{report['payload_bytes_per_event']} payload bytes a touchpoint, both ways,"
-        " at this store's small batches"
+        f" at this store's small batches; radio: {report['radio']}"
     )

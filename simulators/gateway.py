@@ -6,8 +6,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from edge_sdk.presence.nearest import NearestReceiver
+from edge_sdk.sources.reading import Reading
 from edge_sdk.wire.touchpoint import Touchpoint
-from simulators.store_day import Arrival, Reading, StoreDay
+from simulators.store_day import Arrival, StoreDay
 
 if TYPE_CHECKING:
     from edge_sdk.presence.engine import PresenceEngine

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
+from edge_sdk.sources.reading import Reading
 from edge_sdk.wire.touchpoint import Touchpoint, make
 from simulators import tracks
 
@@ -58,15 +59,6 @@ class Timed(Protocol):
 
 
 TimedT = TypeVar("TimedT", bound=Timed)
-
-
-class Reading(NamedTuple):
-    """What one receiver heard of one beacon; `at_ms` counts from the store's opening."""
-
-    at_ms: int
-    receiver: str
-    beacon: str
-    rssi_dbm: int
 
 
 class Arrival(NamedTuple):
@@ -126,7 +118,7 @@ class StoreDay:
         return max((shopper.end_ms for shopper in self.shoppers), default=0)
 
     def readings(self) -> Iterator[Reading]:
-        """All that the receivers hear, in the order of time.
+        """All that the receivers hear, in the order of time; `at_ms` is since the store opened.
 
         Only shoppers who are in the store take memory.
         """

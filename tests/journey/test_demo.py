@@ -1,5 +1,6 @@
 """The first command of the README, as a newcomer types it: nothing lost, nothing done twice."""
 
+import importlib.util
 import json
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from tests.journey.brokers import MOSQUITTO, mosquitto, needs_mosquitto
 DEMO = Path(__file__).resolve().parents[2] / "scripts" / "demo"
 KEYS = {
     "captured", "committed", "joined", "prompts_shown", "lost", "duplicate_effects",
-    "payload_bytes_per_event", "touch_to_prompt_ms",
+    "payload_bytes_per_event", "touch_to_prompt_ms", "radio",
 }  # fmt: skip
 
 
@@ -36,6 +37,8 @@ def check(report: dict[str, object]) -> None:
     assert report["captured"] == report["committed"]
     assert report["joined"] > 0  # type: ignore[operator]
     assert report["prompts_shown"] > 0  # type: ignore[operator]
+    on_bleak = sys.platform == "linux" and importlib.util.find_spec("bleak") is not None
+    assert str(report["radio"]).startswith("bleak over D-Bus" if on_bleak else "readings")
 
 
 def test_with_nothing_but_python(tmp_path: Path) -> None:
@@ -44,6 +47,29 @@ def test_with_nothing_but_python(tmp_path: Path) -> None:
     )
     check(report)
     assert "0 lost" in printed
+    assert str(report["radio"]) in printed
+
+
+def test_without_the_extra_it_says_at_which_port_it_enters(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    options = ["--seconds", "3", "--speed", "64", "--headless", "--broker", "embedded"]
+    program = (
+        "import sys; sys.modules['bleak'] = None\n"
+        "from simulators.demo import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "--report", str(report), *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(report.read_text())
+    assert told["captured"] == told["committed"] > 0
+    assert "readings at the radio port" in told["radio"]
+    assert "edge-sdk[bluetooth]" in told["radio"]
+    assert told["radio"] in ran.stdout
 
 
 @needs_mosquitto
@@ -76,6 +102,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     assert process.returncode == 0, errors
     assert "0 lost" in printed
     assert "Traceback" not in errors
+    assert not list(tmp_path.rglob("*socket*"))
 
 
 def test_help_teaches() -> None:

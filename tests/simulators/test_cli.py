@@ -1,6 +1,7 @@
 """The command store-simulator shows a day, and explains itself."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,40 @@ def test_a_reader_who_has_seen_enough_is_no_error() -> None:
         run.stdout.close()
         assert run.stderr.read() == b""
         assert run.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="MISSING: BlueZ, which bleak needs, is Linux's")
+def test_a_day_on_the_air_is_heard_by_another_process() -> None:
+    command = [sys.executable, "-m", "simulators.cli", "radio", "--speed", "60", "--shoppers", "1"]
+    player = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert player.stdout is not None
+    name, _, address = player.stdout.readline().removeprefix("export ").strip().partition("=")
+    assert name == "DBUS_SYSTEM_BUS_ADDRESS"
+    assert player.stdout.readline().startswith("# hci0=sensor")
+    environment = {**os.environ, name: address.strip("'")}
+    heard = subprocess.run(
+        [sys.executable, "-c", LISTENER],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert heard.returncode == 0, heard.stderr
+    assert heard.stdout.startswith("ble:")
+    player.terminate()
+    player.communicate(timeout=20)
+    assert not Path(address.strip("'").removeprefix("unix:path=")).exists()
+
+
+LISTENER = """
+import asyncio
+from edge_sdk.sources.bluetooth import Bluetooth
+
+async def main():
+    async with Bluetooth({f"hci{n}": f"r{n}" for n in range(12)}) as radio:
+        async for reading in radio:
+            print(reading.beacon)
+            return
+
+asyncio.run(main())
+"""

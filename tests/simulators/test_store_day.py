@@ -6,9 +6,10 @@ from itertools import islice, pairwise
 
 import pytest
 
+from edge_sdk.sources.reading import Reading
 from simulators import tracks
 from simulators.gateway import captured, presence_of
-from simulators.store_day import PAGES, Reading, StoreDay, collect_bodies, replay
+from simulators.store_day import PAGES, StoreDay, collect_bodies, replay
 
 NOW_MS = 1_772_440_200_000
 

@@ -1,0 +1,158 @@
+"""What an engine tells reaches the device in order, once, and past a disk that refuses."""
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+
+from edge_sdk import touchpoints
+from edge_sdk.capturing import Capturing
+from edge_sdk.clock import ScaledClock
+from edge_sdk.errors import ClosedError, DiskFullError
+from edge_sdk.wire.touchpoint import Touchpoint, TouchpointError, check
+
+
+class Disk:
+    """A device whose disk fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.clock = ScaledClock(1000)
+        self.kept: list[Touchpoint] = []
+        self.tried = 0
+        self.full = False
+        self.closed = False
+
+    async def capture_many(self, touchpoints: Iterable[Touchpoint]) -> None:
+        self.tried += 1
+        listed = list(touchpoints)
+        for touchpoint in listed:
+            check(touchpoint)
+        await asyncio.sleep(0)
+        if self.closed:
+            raise ClosedError("closed")
+        if self.full:
+            raise DiskFullError("no room")
+        self.kept += listed
+
+
+def sighting(at_ms: int) -> Touchpoint:
+    return touchpoints.sighting(
+        receiver="door",
+        beacon="ble:c0ffee",
+        window_ms=5_000,
+        readings=3,
+        rssi_median_dbm=-60,
+        at_ms=at_ms,
+    )
+
+
+def enter(number: int) -> Touchpoint:
+    return touchpoints.visit_enter(visit=number, visitor="ble:c0ffee", zone="door", at_ms=number)
+
+
+def test_a_visit_leaves_at_once_and_takes_along_what_waits() -> None:
+    async def life() -> None:
+        disk = Disk()
+        capturing = Capturing(disk, disk.clock)
+        capturing.add([sighting(1)])
+        await asyncio.sleep(0.01)
+        assert disk.tried == 0
+        capturing.add([enter(2)])
+        await asyncio.sleep(0.01)
+        assert [t.at_ms for t in disk.kept] == [1, 2]
+        assert disk.tried == 1
+
+    asyncio.run(life())
+
+
+def test_many_that_are_in_no_hurry_leave_together() -> None:
+    async def life() -> None:
+        disk = Disk()
+        capturing = Capturing(disk, disk.clock)
+        for at_ms in range(1000):
+            capturing.add([sighting(at_ms)])
+        await capturing.finish(10)
+        assert [t.at_ms for t in disk.kept] == [*range(1000)]
+        assert disk.tried == 4
+        assert capturing.counts["captured"] == 1000
+
+    asyncio.run(life())
+
+
+def test_a_full_disk_loses_no_visit_and_keeps_their_order() -> None:
+    async def life() -> None:
+        disk = Disk()
+        capturing = Capturing(disk, disk.clock)
+        disk.full = True
+        for number in range(50):
+            capturing.add([enter(number)])
+            await asyncio.sleep(0)
+        while disk.tried < 60:  # noqa: ASYNC110 - a disk tells nobody
+            await asyncio.sleep(0.001)
+        assert disk.kept == []
+        disk.full = False
+        await capturing.finish(30)
+        assert [t.get("visit") for t in disk.kept] == [*range(50)]
+        assert capturing.counts["captured"] == 50
+        assert capturing.counts["again"] >= 50
+        assert capturing.counts["lost"] == capturing.counts["given_up"] == 0
+
+    asyncio.run(life())
+
+
+def test_while_the_disk_is_full_sightings_are_given_up_for_visits_and_then_sources_wait() -> None:
+    async def life() -> None:
+        disk = Disk()
+        capturing = Capturing(disk, disk.clock, most=100)
+        disk.full = True
+        capturing.add([enter(0)])
+        await asyncio.sleep(0.01)
+        for number in range(1, 81):
+            capturing.add([sighting(number)])
+        for number in range(1, 61):
+            capturing.add([enter(number)])
+        assert not capturing.is_full
+        assert capturing.counts["given_up"] == 80
+        for number in range(61, 101):
+            capturing.add([enter(number)])
+        assert capturing.is_full
+        waits = asyncio.create_task(capturing.room())
+        await asyncio.sleep(0.01)
+        assert not waits.done()
+        disk.full = False
+        await asyncio.wait_for(waits, 30)
+        await capturing.finish(30)
+        assert [t.get("visit") for t in disk.kept] == [*range(101)]
+
+    asyncio.run(life())
+
+
+def test_a_malformed_touchpoint_is_refused_and_its_company_is_not() -> None:
+    async def life() -> None:
+        disk = Disk()
+        capturing = Capturing(disk, disk.clock)
+        bad = Touchpoint(enter(1).code, 1, ("not a number", "ble:1", "door", None))
+        with pytest.raises(TouchpointError):
+            check(bad)
+        capturing.add([sighting(1), bad, enter(3)])
+        await capturing.finish(10)
+        assert [t.at_ms for t in disk.kept] == [1, 3]
+        assert capturing.counts["refused"] == 1
+
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize("why", ["full", "closed"])
+def test_a_stop_that_waits_in_vain_says_what_is_lost(
+    why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def life() -> None:
+        disk = Disk()
+        setattr(disk, why, True)
+        capturing = Capturing(disk, disk.clock)
+        capturing.add([enter(1), enter(2)])
+        await capturing.finish(0.05)
+        assert capturing.counts["lost"] == 2
+
+    asyncio.run(life())
+    assert "ble:c0ffee" not in caplog.text
