@@ -139,15 +139,19 @@ class Batch:
     def seen(self, wanted: Collection[str]) -> dict[str, int]:
         """When, as the device told it, each of these identifiers last stood in it."""
         found = dict.fromkeys(wanted, 0)
+        indexed = {at: word for at, word in enumerate(self.words) if word in found}
         for code, columns in self.groups.items():
             at_ms = self._times(code)
             for at in _IDS.get(code, range(0 if code in KINDS else len(columns))):
                 column = columns[at]
-                many = column if isinstance(column, bytes | list) else repeat(column, len(at_ms))
-                for value, ms in dict(zip(many, at_ms, strict=True)).items():
-                    identifier = self.words[value] if type(column) is bytes else value
-                    if identifier in found:
-                        found[identifier] = max(ms, found[identifier])
+                if type(column) is bytes:
+                    by_index = dict(zip(column, at_ms, strict=True))
+                    last = {indexed[i]: by_index[i] for i in indexed.keys() & by_index.keys()}
+                else:
+                    many = column if type(column) is list else repeat(column, len(at_ms))
+                    last = dict(zip(many, at_ms, strict=True))
+                for identifier in last.keys() & found.keys():
+                    found[identifier] = max(found[identifier], last[identifier])
         return found
 
     def resolve(self, handles: Mapping[str, int]) -> None:

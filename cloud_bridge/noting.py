@@ -100,7 +100,7 @@ class Noting:
             if code == _VISIT_ENTER:
                 fields = {**place, "known": profile is not None}
                 if news is not None:
-                    fields["visits"] = news.visits
+                    fields["visits"] = news.stays.visits
                 turn.events.append(Event("visit", fields))
             turn.events.append(_told(place, decision, prompt))
 

@@ -374,6 +374,11 @@ class People:
         known = self._young.get(subject)
         return _profile(known.profile) if known is not None and known.profile else None
 
+    def packed_profile_of(self, subject: int) -> bytes:
+        """The same, packed: another object whenever it has changed."""
+        known = self._young.get(subject)
+        return b"" if known is None else known.profile
+
     def subject(self, handle: int) -> Subject:
         """One record. Raises StorageError."""
         self.prefetch([handle])
@@ -400,7 +405,12 @@ def digest(people: People, rows: AllRows) -> str:
 
 def profile_in(subject: Subject) -> Profile:
     """The profile in a record."""
-    return _profile(subject.profile) if subject.profile else Profile()
+    return unpacked_profile(subject.profile)
+
+
+def unpacked_profile(packed: bytes) -> Profile:
+    """The profile of `Subject.profile`."""
+    return _profile(packed) if packed else Profile()
 
 
 def stays_in(subject: Subject) -> Stays:

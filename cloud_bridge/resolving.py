@@ -18,7 +18,7 @@ from typing import Final
 from cloud_bridge.batch import Batch
 from cloud_bridge.beacons import EID, IRK, Beacon
 from cloud_bridge.clock import STEADY_MS
-from cloud_bridge.people import People
+from cloud_bridge.people import People, unpacked_profile
 from cloud_bridge.store import IdentityRow
 from cloud_bridge.turn import Origin
 from cloud_bridge.vault import Vault
@@ -29,9 +29,11 @@ from edge_sdk.presence.eid_table import EidTable
 # What a person has to have said yes to, for her beacon to be known again.
 PURPOSE: Final = "in_store_prompts"
 
+_NEVER_MS: Final = 1 << 60
+_MAX_REMEMBERED: Final = 50_000
 # An engine says that a visit is over when nothing has been heard for as long.
 _LATE_S: Final = 150
-_SCHEMES: Final = ("eid:", "rpa:")
+_SCHEMES: Final = frozenset({"eid:", "rpa:"})
 _CLOCK: Final = struct.Struct(">qqqQ")
 # A new key is tried on all addresses that are remembered: 2 ms.
 _MAX_ADDRESSES: Final = 4_096
@@ -52,6 +54,8 @@ class Resolving:
         self._eids = EidTable(ecb)
         self._addresses = AddressTable(ecb, max_addresses=_MAX_ADDRESSES)
         self._rows: dict[tuple[int, str], IdentityRow] = {}
+        # Since when somebody agrees, of the profile that was last read.
+        self._yes_ms: dict[int, tuple[bytes, int]] = {}
         self._learned: set[int] = set()  # whose clocks storage does not know
         self._refreshed_s = -1
 
@@ -114,44 +118,47 @@ class Resolving:
 
         All that is read is read before anything is learnt. Raises StorageError.
         """
-        rotating = [name for name in identifiers if name.startswith(_SCHEMES)]
-        if not rotating or not (origin.offset.sure or origin.device is None):
+        values = {name: value for name in identifiers if (value := _value(name))}
+        if not values or not (origin.offset.sure or origin.device is None):
             return {}  # nobody knows when this was heard: it would teach the tables nonsense
-        values = {name: value for name in rotating if (value := _value(name))}
-        whose = {name: self._whose(name, value) for name, value in values.items()}
-        owners = {int(owner) for owner in whose.values() if owner is not None}
+        owners: dict[str, int] = {}
+        for name, value in values.items():
+            known = self._addresses.resolve if name[0] == "r" else self._eids.whose
+            owner = known(value)
+            if owner is not None:
+                owners[name] = int(owner)
         if owners:
-            self._people.prefetch(owners)
-        found: dict[str, int] = {}
+            self._people.prefetch(set(owners.values()))
         seen_ms = batch.seen(values)
+        found: dict[str, int] = {}
         for name in sorted(values, key=seen_ms.__getitem__):
             at_ms = min(seen_ms[name] + origin.offset.ms, origin.received_ms)
-            owner = whose[name]
-            if owner is not None and not self.may(int(owner), at_ms):
+            handle = owners.get(name)
+            if handle is not None and not self.may(handle, at_ms):
                 self._counted["beacons.withheld"] += 1
                 continue
-            if name.startswith("eid:"):
-                owner = self._eids.resolve(values[name], at_ms // 1000, _LATE_S)
-            if owner is not None:
-                found[name] = int(owner)
-                if name.startswith("eid:"):
-                    self._learned.add(int(owner))
+            if name[0] == "e":
+                if self._eids.resolve(values[name], at_ms // 1000, _LATE_S) is None:
+                    continue  # a replay, or one to be searched for
+                self._learned.add(owners[name])
+            if handle is not None:
+                found[name] = handle
         self._counted["beacons.resolved"] += len(found)
         return found
-
-    def _whose(self, name: str, value: bytes) -> str | None:
-        if name.startswith("eid:"):
-            return self._eids.whose(value)
-        return self._addresses.resolve(value)
 
     def may(self, handle: int, heard_ms: int) -> bool:
         """Whether what was heard then may be taken for this thing, which is in memory."""
         subject = self._people.subject_of(handle, heard_ms)
-        profile = None if subject is None else self._people.profile_of(subject)
-        if profile is None:
+        if subject is None:
             return False
-        said_ms, granted = profile.consents.get(PURPOSE, (0, False))
-        return granted and said_ms - STEADY_MS <= heard_ms
+        packed = self._people.packed_profile_of(subject)
+        known = self._yes_ms.get(subject)
+        if known is None or known[0] is not packed:
+            said_ms, granted = unpacked_profile(packed).consents.get(PURPOSE, (0, False))
+            if len(self._yes_ms) >= _MAX_REMEMBERED:
+                self._yes_ms.clear()
+            known = self._yes_ms[subject] = packed, said_ms if granted else _NEVER_MS
+        return known[1] - STEADY_MS <= heard_ms
 
     # Between turns
 
@@ -196,6 +203,8 @@ class Resolving:
 
 
 def _value(name: str) -> bytes | None:
+    if name[:4] not in _SCHEMES:
+        return None
     try:
         return bytes.fromhex(name[4:])
     except ValueError:

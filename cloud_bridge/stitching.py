@@ -12,7 +12,7 @@ and `MAX_PIECES` that are not settled. A stay is settled (counted, and its piece
 nothing within these bounds can join it; what comes later than that is a stay of its own.
 """
 
-from collections.abc import Iterator
+from bisect import insort
 from operator import attrgetter
 from typing import Any, Final
 
@@ -84,25 +84,6 @@ class Piece(msgspec.Struct, array_like=True, gc=False):
         return self.seen_ms + GAP_MS + (0 if self.left else OPEN_MS)
 
 
-class News(msgspec.Struct, frozen=True):
-    """What a touchpoint changed.
-
-    begins      whether it begins a stay
-    visits      how many stays the thing has had
-    longest_ms  the longest dwell that had been told of this stay before
-    """
-
-    begins: bool
-    visits: int
-    longest_ms: int
-
-    def is_news(self, code: int, values: tuple[Any, ...]) -> bool:
-        """Whether it says something of the stay that was not so before."""
-        if code == ENTER:
-            return self.begins
-        return self.begins or _span(values[3]) > self.longest_ms
-
-
 class Stays(msgspec.Struct, array_like=True):
     """The stays of one thing: how many are settled, how long they lasted together, other pieces."""
 
@@ -110,24 +91,25 @@ class Stays(msgspec.Struct, array_like=True):
     settled_ms: int = 0
     pieces: list[Piece] = []
 
-    def hear(self, piece: Piece) -> News:
+    def hear(self, piece: Piece) -> "News":
         """A piece, or more of one that is known."""
         same = next((known for known in self.pieces if known.is_same(piece)), None)
         joined = piece if same is None else same.joined(piece)
-        self.pieces = sorted([*(p for p in self.pieces if p is not same), joined], key=_ORDER)
-        stays = self.open()
-        stay = next(stay for stay in stays if any(known is joined for known in stay))
-        before = [known for known in stay if known is not joined]
-        if same is not None:
-            before.append(same)
+        self.pieces = [known for known in self.pieces if known is not same]
+        insort(self.pieces, joined, key=_ORDER)
+        site, zone = piece.site, piece.zone
+        here = [known for known in self.pieces if known.zone == zone and known.site == site]
+        before = [] if same is None else [same]
+        if len(here) > 1:
+            stay = next(stay for stay in _stays(here) if any(known is joined for known in stay))
+            before += [known for known in stay if known is not joined]
         longest_ms = max((known.dwell_ms for known in before), default=0)
-        visits = self.settled + len(stays)
         self._settle()
-        return News(not before, visits, longest_ms)
+        return News(not before, longest_ms, self)
 
     def open(self) -> list[list[Piece]]:
         """The stays that are not settled, in the order of their beginnings."""
-        return list(_stays(self.pieces))
+        return _stays(self.pieces)
 
     @property
     def visits(self) -> int:
@@ -140,9 +122,8 @@ class Stays(msgspec.Struct, array_like=True):
         return self.settled_ms + sum(map(dwell_of, self.open()))
 
     def _settle(self) -> None:
-        old_ms = max(piece.seen_ms for piece in self.pieces) - SETTLED_MS
-        is_any = any(piece.until_ms < old_ms for piece in self.pieces)
-        if not is_any and len(self.pieces) <= MAX_PIECES:
+        old_ms = max([piece.seen_ms for piece in self.pieces]) - SETTLED_MS
+        if self.pieces[0].began_ms >= old_ms and len(self.pieces) <= MAX_PIECES:
             return
         stays = sorted(self.open(), key=_until)
         while len(stays) > 1:
@@ -156,6 +137,28 @@ class Stays(msgspec.Struct, array_like=True):
             first, second, *rest = pieces
             pieces = sorted([_merged(first, second), *rest], key=_ORDER)
         self.pieces = pieces
+
+
+class News:
+    """What a touchpoint changed.
+
+    begins      whether it begins a stay
+    longest_ms  the longest dwell that had been told of this stay before
+    stays       all of the thing's
+    """
+
+    __slots__ = ("begins", "longest_ms", "stays")
+
+    def __init__(self, begins: bool, longest_ms: int, stays: Stays) -> None:
+        self.begins = begins
+        self.longest_ms = longest_ms
+        self.stays = stays
+
+    def is_news(self, code: int, values: tuple[Any, ...]) -> bool:
+        """Whether it says something of the stay that was not so before."""
+        if code == ENTER:
+            return self.begins
+        return self.begins or _span(values[3]) > self.longest_ms
 
 
 def piece_of(
@@ -178,21 +181,20 @@ def dwell_of(stay: list[Piece]) -> int:
     return ended_ms - min(piece.began_ms for piece in stay)
 
 
-def _stays(pieces: list[Piece]) -> Iterator[list[Piece]]:
+def _stays(pieces: list[Piece]) -> list[list[Piece]]:
     """Pieces in their order, put together."""
-    open_: dict[tuple[str, str], list[Piece]] = {}
-    until_ms: dict[tuple[str, str], int] = {}
     found: list[list[Piece]] = []
+    open_: dict[tuple[str, str], tuple[list[Piece], int]] = {}
     for piece in pieces:
         place = piece.site, piece.zone
-        if place in open_ and piece.began_ms <= until_ms[place]:
-            open_[place].append(piece)
-            until_ms[place] = max(until_ms[place], piece.until_ms)
-        else:
-            open_[place] = [piece]
-            found.append(open_[place])
-            until_ms[place] = piece.until_ms
-    yield from found
+        stay, until_ms = open_.get(place, (None, 0))
+        if stay is None or piece.began_ms > until_ms:
+            stay = []
+            found.append(stay)
+            until_ms = 0
+        stay.append(piece)
+        open_[place] = stay, max(until_ms, piece.until_ms)
+    return found
 
 
 def _until(stay: list[Piece]) -> int:

@@ -322,8 +322,9 @@ def test_beacons_are_known_again_over_a_kill(tmp_path: Path) -> None:
                 answer = await client.post(f"{ready['http']}/collect", json=web("tag:1"))
                 assert answer.status_code == 202
             async with asyncio.timeout(WAIT_S):
-                while (await health(ready["http"]))["beacons"]["irk"] == 0:
-                    await asyncio.sleep(0.05)
+                irks = 0
+                while irks == 0:
+                    irks = (await health(ready["http"]))["beacons"]["irk"]
             async with connected(gateway, ready["broker"]) as store:
                 store.send(LIVE, gateway.start(*held, now_ms=int(time.time() * 1000)))
                 await store.hears("ack")
