@@ -23,6 +23,7 @@ from cloud_bridge.errors import FencedError, StalledError
 from cloud_bridge.following import Following
 from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.intake import Intake
+from cloud_bridge.plans import Plans
 from cloud_bridge.queues import FairQueue, Turnstile
 from cloud_bridge.registering import Registering
 from cloud_bridge.registry import Registry
@@ -77,6 +78,7 @@ class Ingest:
         clock: Clock,
         deliver: Callable[[Outcome], None],
         housekeeping: Housekeeping,
+        plans: Plans,
         turnstile: Turnstile | None = None,
     ) -> None:
         self.intake = intake
@@ -86,6 +88,7 @@ class Ingest:
         self._store = store
         self._registry = registry
         self._registering = Registering(registry, intake, clock)
+        self._plans = plans
         self._following = Following(intake, registry, downlink, clock, deliver)
         self._clock = clock
         self._deliver = deliver
@@ -291,6 +294,8 @@ class Ingest:
             spared = urgent and not self.intake.snapshot.is_overdue
             behind = 0 if spared else BEHIND_A_TURN
         with self._turnstile.turn(urgent):
+            self._plans.keep_up(self.intake.planned, self._clock)
+            self.intake.visiting.tick(self._clock.wall_ms())
             turn, tokens, answers = self._taken_in(arrivals, bodies, behind)
         if turn.writes and not self._commit(turn):
             self._refuse_bodies(bodies)
@@ -310,6 +315,8 @@ class Ingest:
         self._registering.step(turn, now_s, urgent=not behind)
         tokens = self._messages(turn, arrivals, now_s)
         answers = self._collected(turn, bodies)
+        if self.intake.visiting.stores:
+            self._visits(turn)
         if behind:
             self.intake.snapshot.begin_if_due(self.intake.next_log_id - 1, now_s)
         self.intake.finish(turn, behind)
@@ -340,6 +347,13 @@ class Ingest:
         except StorageError as error:
             self._stall(error)
             return [None] * len(bodies)
+
+    def _visits(self, turn: Turn) -> None:
+        """What came out of the stores' presence engines, with what brought it about."""
+        try:
+            self.intake.visiting.visits(turn, self._clock.wall_ms())
+        except StorageError as error:
+            self._stall(error)
 
     def _wait(self) -> tuple[list[Arrival], list[_Body]]:
         """The next turn's work; none of it, where something else is due."""

@@ -6,7 +6,7 @@ is read before anything changes: where it fails, the message can be taken in aga
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cloud_bridge import restoring
 from cloud_bridge.batch import Batch
@@ -26,6 +26,8 @@ from cloud_bridge.stitching import NO_SOURCE, VISITS
 from cloud_bridge.store import BATCH, DECISION, GAPS, LogRow, Store
 from cloud_bridge.turn import Arrival, Collected, Event, Origin, Turn
 from cloud_bridge.vault import Vault
+from cloud_bridge.visiting import Visiting
+from edge_sdk.plan_file import StorePlan
 from edge_sdk.wire.batch import BatchError
 from edge_sdk.wire.control import (
     REFUSAL_CODES,
@@ -87,6 +89,14 @@ class Intake:
             is_watched=is_watched,
             log=self._log_decision,
         )
+        self.visiting = Visiting(
+            self.people,
+            store,
+            self.counted,
+            fold=self._fold,
+            note=self.noting.note,
+            log_id=lambda: self.next_log_id,
+        )
 
     def restore(self, clock: Clock, rebuild: bool = False) -> None:
         """Bring a new intake to where the stored one was. Raises StorageError, SnapshotError."""
@@ -109,7 +119,7 @@ class Intake:
         """The registry as it is now: new devices, devices enrolled anew, and revoked ones."""
         self.devices = {device.number: device for device in devices}
         self.without_key = 0
-        self.noting.shows = shows(devices)
+        self.noting.shows = shows(self.visiting.placed(devices))
         for device in devices:
             receiver = self.receivers.get(device.number)
             if receiver is None or receiver.generation != device.generation:
@@ -164,6 +174,11 @@ class Intake:
             self.resolving.remove(handle, kind)
             turn.writes.identities[handle, kind] = None
         return [beacon for key, beacon in listed.items() if key not in held]
+
+    def planned(self, plans: Mapping[str, StorePlan], now_ms: int) -> None:
+        """The plans of stores, by site, as they are now. Raises StorageError."""
+        self.visiting.planned(plans, now_ms)
+        self.noting.shows = shows(self.visiting.placed(self.devices.values()))
 
     def message(self, turn: Turn, arrival: Arrival, now_s: float) -> None:
         """One message up. What is refused changes nothing but counters."""
@@ -245,6 +260,7 @@ class Intake:
         self.people.forget(gone)
         self.resolving.forget(gone)
         turn.erased += identifiers
+        self.visiting.forget(gone)
         turn.writes.erased += gone
         return len(gone)
 
@@ -341,6 +357,8 @@ class Intake:
         self._fold(turn, origin, batch)
         if not NOTABLE.isdisjoint(batch.groups):
             self.noting.note(turn, origin, batch)
+        if self.visiting.stores:
+            self.visiting.hear(origin, batch)
 
     def _meet(self, origin: Origin, batch: Batch) -> None:
         """Nobody is named in it any more, and all who are meant are in memory.

@@ -12,6 +12,7 @@ from cloud_bridge.store import (
     PromptRow,
     SubjectRow,
     VaultRow,
+    VisitRow,
 )
 
 VERSION = "2"
@@ -40,6 +41,10 @@ TABLES = (
         payload BLOB NOT NULL)""",
     f"CREATE INDEX IF NOT EXISTS waiting ON prompts (id) WHERE state = '{WAITING}'",
     f"CREATE INDEX IF NOT EXISTS settled ON prompts (expires_ms) WHERE state <> '{WAITING}'",
+    """CREATE TABLE IF NOT EXISTS visits (
+        site TEXT NOT NULL, visit INTEGER NOT NULL, visitor INTEGER NOT NULL, zone TEXT NOT NULL,
+        entered_ms INTEGER NOT NULL, dwell_ms INTEGER NOT NULL, PRIMARY KEY (site, visit))
+        WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS collected (
         key BLOB PRIMARY KEY, log_id INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS collected_in ON collected (log_id)",
@@ -66,6 +71,7 @@ COLUMNS = {
         ("devices", DeviceRow),
         ("epochs", EpochRow),
         ("prompts", PromptRow),
+        ("visits", VisitRow),
         ("vault", VaultRow),
         ("identities", IdentityRow),
         ("subjects", SubjectRow),

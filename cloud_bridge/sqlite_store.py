@@ -29,6 +29,7 @@ from cloud_bridge.store import (
     Rewrite,
     SubjectRow,
     VaultRow,
+    VisitRow,
     Writes,
 )
 from cloud_bridge.vault import PEPPER_BYTES
@@ -143,6 +144,8 @@ class SqliteStore:
             epochs = [row for row in writes.epochs.values() if row is not None]
             put(PUT["epochs"], map(_values["epochs"], epochs))
             put(PUT["prompts"], map(_values["prompts"], writes.prompts.values()))
+            if writes.visits:
+                self._visits(database, writes.visits)
             if writes.collected:
                 put("INSERT OR REPLACE INTO collected VALUES (?, ?)", writes.collected.items())
             gone = [key for key, row in writes.epochs.items() if row is None]
@@ -160,6 +163,14 @@ class SqliteStore:
         database.executemany(PUT["identities"], map(_values["identities"], rows))
         gone = [key for key, row in identities.items() if row is None]
         database.executemany("DELETE FROM identities WHERE handle = ? AND kind = ?", gone)
+
+    def _visits(
+        self, database: Connection, visits: Mapping[tuple[str, int], VisitRow | None]
+    ) -> None:
+        rows = [row for row in visits.values() if row is not None]
+        database.executemany(PUT["visits"], map(_values["visits"], rows))
+        ended = [key for key, row in visits.items() if row is None]
+        database.executemany("DELETE FROM visits WHERE site = ? AND visit = ?", ended)
 
     def _set_aside(self, database: Connection, rows: Sequence[tuple[int, int, int, bytes]]) -> None:
         database.executemany(
@@ -187,6 +198,7 @@ class SqliteStore:
         database.executemany("DELETE FROM vault WHERE handle = ?", gone)
         database.executemany("DELETE FROM subjects WHERE handle = ?", gone)
         database.executemany("DELETE FROM identities WHERE handle = ?", gone)
+        database.executemany("DELETE FROM visits WHERE visitor = ?", gone)
         if writes.erased:
             erased = [(handle,) for handle in writes.erased]
             database.executemany("INSERT OR IGNORE INTO erased VALUES (?)", erased)
@@ -207,6 +219,10 @@ class SqliteStore:
     def prompts(self) -> Iterator[PromptRow]:
         """See Store."""
         return self._rows("prompts", PromptRow, f"WHERE state = '{WAITING}'")
+
+    def visits(self) -> Iterator[VisitRow]:
+        """See Store."""
+        return self._rows("visits", VisitRow)
 
     def log(self, after: int = 0) -> Iterator[LogRow]:
         """See Store. Reads as it goes: a log of any length takes little memory."""

@@ -129,6 +129,21 @@ class IdentityRow:
 
 
 @dataclass(frozen=True, slots=True)
+class VisitRow:
+    """An open visit that the bridge made itself; `visitor` is a handle.
+
+    `visit` is its number in the log. `dwell_ms`: how long it had lasted when that was last told.
+    """
+
+    site: str
+    visit: int
+    visitor: int
+    zone: str
+    entered_ms: int
+    dwell_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Marks:
     """Where log and snapshot stand. Ids of log rows; 0: none.
 
@@ -156,13 +171,14 @@ class Writes:
     `watermark` only ever rises. `erased` destroys handles that the log may still hold, and all that
     was set aside, which may name anybody; `forgotten` destroys such as the log does not hold. Both
     destroy the identities of their handles as well. A row of the vault may have the digest of one
-    that is destroyed with it.
+    that is destroyed with it. `visits` by site and number; None: it has ended.
     """
 
     log: list[LogRow] = field(default_factory=list)
     devices: dict[int, DeviceRow] = field(default_factory=dict)
     epochs: dict[tuple[int, int], EpochRow | None] = field(default_factory=dict)
     prompts: dict[int, PromptRow] = field(default_factory=dict)
+    visits: dict[tuple[str, int], VisitRow | None] = field(default_factory=dict)
     collected: dict[bytes, int] = field(default_factory=dict)
     set_aside: list[tuple[int, int, int, bytes]] = field(default_factory=list)
     vault: list[VaultRow] = field(default_factory=list)
@@ -179,6 +195,7 @@ class Writes:
                 self.devices,
                 self.epochs,
                 self.prompts,
+                self.visits,
                 self.collected,
                 self.set_aside,
                 self.vault,
@@ -213,6 +230,10 @@ class Store(Protocol):
 
     def prompts(self) -> Iterable[PromptRow]:
         """Those that wait for an outcome."""
+        ...
+
+    def visits(self) -> Iterable[VisitRow]:
+        """Those that are open."""
         ...
 
     def log(self, after: int = 0) -> Iterator[LogRow]:

@@ -26,6 +26,8 @@ from tests.cloud_bridge.store_rows import (
     subject_row,
     subjects,
     vault_row,
+    visit_row,
+    visits,
 )
 
 TENANT = "acme"
@@ -66,6 +68,7 @@ class Durability:
         assert before.devices == [*wanted.devices.values()]
         assert before.epochs == [epoch_row()]
         assert before.prompts == [prompt_row()]
+        assert before.visits == [visit_row()]
         assert before.collected == {b"k" * 16}
         assert before.vault == {row.handle: row for row in wanted.vault}
         assert before.handles == {row.digest: row.handle for row in wanted.vault}
@@ -277,6 +280,17 @@ class Facts:
             store.commit(Writes(vault=[again], erased=[5]))
             assert store.handles([again.digest]) == {again.digest: 13}
             assert store.vault_rows([5, 13]) == {13: again}
+
+    def test_visits_are_those_that_are_open_and_of_somebody(self, harness: Harness) -> None:
+        store = harness.open()
+        first, second, third = visit_row(1), visit_row(2, visitor=9), visit_row(3, visitor=9)
+        store.commit(Writes(visits=visits(first, second, third)))
+        longer = visit_row(1, dwell_ms=60_000)
+        store.commit(Writes(visits={**visits(longer), ("paris-1", 2): None}))
+        assert sorted(store.visits(), key=lambda row: row.visit) == [longer, third]
+        store.commit(Writes(visits={("another", 1): None}))
+        store.commit(Writes(erased=[9]))
+        assert list(store.visits()) == [longer]
 
     @pytest.mark.parametrize("how", ["erased", "forgotten"])
     def test_no_number_is_given_out_twice(self, harness: Harness, how: str) -> None:

@@ -15,6 +15,7 @@ from cloud_bridge.store import (
     Store,
     SubjectRow,
     VaultRow,
+    VisitRow,
     Writes,
 )
 
@@ -35,6 +36,14 @@ def epoch_row(device: int = 1, epoch: int = 2, batches: int = 4) -> EpochRow:
 
 def prompt_row(id_: int = 7, state: str = WAITING, expires_ms: int = 2000) -> PromptRow:
     return PromptRow(id_, 1, 1000, expires_ms, state, 0, b"payload")
+
+
+def visit_row(visit: int = 4096, visitor: int = 5, dwell_ms: int = 0) -> VisitRow:
+    return VisitRow("paris-1", visit, visitor, "coffee", 5000, dwell_ms)
+
+
+def visits(*rows: VisitRow) -> dict[tuple[str, int], VisitRow | None]:
+    return {(row.site, row.visit): row for row in rows}
 
 
 def vault_row(handle: int) -> VaultRow:
@@ -66,6 +75,7 @@ def everything() -> Writes:
         devices={1: device_row()},
         epochs={(1, 2): epoch_row(), (1, 1): None},
         prompts={7: prompt_row()},
+        visits=visits(visit_row()),
         collected={b"k" * 16: 2},
         set_aside=[(1, 2, 9, b"bad")],
         vault=[vault_row(5), vault_row(9)],
@@ -82,6 +92,7 @@ class Content(NamedTuple):
     devices: list[DeviceRow]
     epochs: list[EpochRow]
     prompts: list[PromptRow]
+    visits: list[VisitRow]
     collected: set[bytes]
     handles: dict[bytes, int]
     vault: dict[int, VaultRow]
@@ -101,6 +112,7 @@ def content(
         sorted(store.devices(), key=lambda row: row.device),
         sorted(store.epochs(), key=lambda row: (row.device, row.epoch)),
         sorted(store.prompts(), key=lambda row: row.id),
+        sorted(store.visits(), key=lambda row: (row.site, row.visit)),
         store.collected(list(keys)),
         dict(store.handles([digest_of(handle) for handle in handles])),
         dict(store.vault_rows(handles)),
