@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud_bridge import plans
 from cloud_bridge.batch import Batch
 from cloud_bridge.people import stays_in
 from cloud_bridge.schemes import OTHER, kind_of_handle
@@ -26,6 +27,15 @@ from tests.cloud_bridge.rotating import (
     said,
     sighted,
     web,
+)
+from tests.cloud_bridge.test_visiting import (
+    ENTER,
+    PLAN,
+    SITE,
+    check_whole,
+    made,
+    sighting,
+    store_of_boards,
 )
 
 MINUTE = 60_000
@@ -295,6 +305,31 @@ def test_in_a_type_that_nobody_knows_yet_it_is_resolved_as_well(tmp_path: Path) 
         for row in list(rig.store.log())[-2:]:
             ((_, _, _, values),) = Batch.from_body(row.body).told([4711])
             assert values[0] in (handle, [handle])
+
+
+def test_boards_that_hear_two_rotations_make_one_visit_in_the_bridge(tmp_path: Path) -> None:
+    """Sightings come to the store's engine under the thing's handle."""
+    tag = Tag()
+    plan = tmp_path / "made" / "store.toml"
+    plan.parent.mkdir()
+    plan.write_text(PLAN, encoding="utf-8")
+    with Rig(tmp_path) as rig:
+        plans.put(tmp_path, SITE, plan)
+        boards = store_of_boards(rig)[:2]
+        register(rig, boards[0], tag.beacon())
+        rig.collect(web(START_MS))
+        rig.clock.ms = START_MS + PERIOD_MS - 30_000
+        for _ in range(12):
+            rig.clock.ms += 5000
+            eid = tag.eid(rig.clock.ms)
+            for board, name, rssi_dbm in zip(boards, ("left", "right"), (-50, -75), strict=True):
+                heard = sighting(name, rssi_dbm, rig.clock.ms, eid)
+                rig.send(board, board.columns(heard), lane=BULK)
+        told = made(rig.store.log())
+        check_whole(told, still_open=1)
+        assert {one.visitor for one in told} == {rig.intake.vault.find([tag.name])[tag.name]}
+        assert [one.zone for one in told if one.code == ENTER] == ["coffee"]
+        assert told[-1].at_ms > START_MS + PERIOD_MS  # it went on over the change
 
 
 def test_ten_thousand_identities_cost_a_batch_its_look_ups(
