@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloud_bridge import logs
+from cloud_bridge import beacon_cli, logs, plans
 from cloud_bridge.clock import SystemClock
 from cloud_bridge.config import Config, home_of, host_and_port
 from cloud_bridge.inspection import cli as inspecting
@@ -33,6 +33,8 @@ what to try:
   cloud-bridge enrol --data bridge-data --tenant acme --site paris-1 --name gateway-1
   cloud-bridge enrol --data bridge-data --site paris-1 --name kiosk-1 --surface kiosk --zone coffee
   cloud-bridge key add --data bridge-data --site web-shop --origin https://shop.example
+  cloud-bridge beacon add --data bridge-data tag:17 < its-key
+  cloud-bridge store set --data bridge-data --site paris-1 store.toml
   cloud-bridge run   --data bridge-data
   cloud-bridge inspect --data bridge-data
   curl http://127.0.0.1:8080/health
@@ -90,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     inspecting.add_options(inspect, _device)
     revoke.add_argument("device", type=_device, help="its number, as `devices` lists it")
     _add_key(commands)
+    beacon_cli.add_command(commands, _add_whose)
+    _add_store(commands)
     return parser
 
 
@@ -198,6 +202,19 @@ def _add_key(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     revoke.add_argument("id", type=int, help="its id, as `key list` shows it")
 
 
+def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    store = commands.add_parser("store", help="plans of stores whose receivers are separate")
+    doings = store.add_subparsers(dest="doing", required=True, metavar="WHAT")
+    put = doings.add_parser("set", help="make visits of a site's sightings, by this plan")
+    listing = doings.add_parser("list", help="list the sites that have a plan")
+    drop = doings.add_parser("drop", help="make no more visits of a site's sightings")
+    for command in (put, listing, drop):
+        _add_whose(command)
+    for command in (put, drop):
+        command.add_argument("--site", required=True, help="the store, as its devices are enrolled")
+    put.add_argument("file", type=Path, help="store.toml; docs/store-plan.md")
+
+
 def _device(text: str) -> int:
     number = int(text, 16)
     if not 0 <= number < 1 << 32:
@@ -254,7 +271,46 @@ def _key_revoke(registry: Registry, args: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"enrol": _enrol, "revoke": _revoke, "devices": _devices, "key": _key}
+def _store(registry: Registry, args: argparse.Namespace) -> int:
+    return {"set": _store_set, "list": _store_list, "drop": _store_drop}[args.doing](registry, args)
+
+
+def _store_set(registry: Registry, args: argparse.Namespace) -> int:
+    store = plans.put(registry.path.parent, args.site, args.file)
+    for warning in store.warnings:
+        print(f"doubt: {warning}", file=sys.stderr)
+    if all(device.site != args.site for device in registry.devices()):
+        print(f"no device is enrolled at site {args.site} yet", file=sys.stderr)
+    return 0
+
+
+def _store_list(registry: Registry, _args: argparse.Namespace) -> int:
+    print(f"{'site':16}  {'name':20}  receivers  zones  kiosks  privacy")
+    faulty = 0
+    for site, store in plans.listed(registry.path.parent):
+        if isinstance(store, ConfigError):
+            faulty = 1
+            print(f"{site:16}  {store}")
+            continue
+        plan = store.plan
+        counts = f"{len(plan.receivers):>9}  {len(plan.zones):>5}  {len(plan.kiosks):>6}"
+        print(f"{site:16}  {plan.name:20}  {counts}  {store.privacy or '-'}")
+    return faulty
+
+
+def _store_drop(registry: Registry, args: argparse.Namespace) -> int:
+    plans.drop(registry.path.parent, args.site)
+    return 0
+
+
+_COMMANDS = {
+    "enrol": _enrol,
+    "revoke": _revoke,
+    "devices": _devices,
+    "key": _key,
+    "beacon": beacon_cli.run,
+    "store": _store,
+}
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -23,7 +23,9 @@ from cloud_bridge.errors import FencedError, StalledError
 from cloud_bridge.following import Following
 from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.intake import Intake
+from cloud_bridge.plans import Plans
 from cloud_bridge.queues import FairQueue, Turnstile
+from cloud_bridge.registering import Registering
 from cloud_bridge.registry import Registry
 from cloud_bridge.store import Store
 from cloud_bridge.turn import Answer, Arrival, Collected, Outcome, Token, Turn
@@ -76,6 +78,7 @@ class Ingest:
         clock: Clock,
         deliver: Callable[[Outcome], None],
         housekeeping: Housekeeping,
+        plans: Plans,
         turnstile: Turnstile | None = None,
     ) -> None:
         self.intake = intake
@@ -84,6 +87,8 @@ class Ingest:
         self.failed = False
         self._store = store
         self._registry = registry
+        self._registering = Registering(registry, intake, clock)
+        self._plans = plans
         self._following = Following(intake, registry, downlink, clock, deliver)
         self._clock = clock
         self._deliver = deliver
@@ -289,6 +294,8 @@ class Ingest:
             spared = urgent and not self.intake.snapshot.is_overdue
             behind = 0 if spared else BEHIND_A_TURN
         with self._turnstile.turn(urgent):
+            self._plans.keep_up(self.intake.planned, self._clock)
+            self.intake.visiting.tick(self._clock.wall_ms())
             turn, tokens, answers = self._taken_in(arrivals, bodies, behind)
         if turn.writes and not self._commit(turn):
             self._refuse_bodies(bodies)
@@ -305,8 +312,11 @@ class Ingest:
         turn = Turn()
         self._look_at_registry(turn)
         now_s = self._clock.steady_s()
+        self._registering.step(turn, now_s, urgent=not behind)
         tokens = self._messages(turn, arrivals, now_s)
         answers = self._collected(turn, bodies)
+        if self.intake.visiting.stores:
+            self._visits(turn)
         if behind:
             self.intake.snapshot.begin_if_due(self.intake.next_log_id - 1, now_s)
         self.intake.finish(turn, behind)
@@ -338,6 +348,13 @@ class Ingest:
             self._stall(error)
             return [None] * len(bodies)
 
+    def _visits(self, turn: Turn) -> None:
+        """What came out of the stores' presence engines, with what brought it about."""
+        try:
+            self.intake.visiting.visits(turn, self._clock.wall_ms())
+        except StorageError as error:
+            self._stall(error)
+
     def _wait(self) -> tuple[list[Arrival], list[_Body]]:
         """The next turn's work; none of it, where something else is due."""
         with self._ready:
@@ -355,10 +372,10 @@ class Ingest:
 
     def _idle_s(self) -> float:
         """How long there is nothing to do, if nothing comes."""
-        if self._house_more or self.intake.snapshot.under_way:
+        if self._house_more or self.intake.snapshot.under_way or self._registering.more:
             return 0.0
-        due_s = self._following.due_s
-        idle_s = _IDLE_S if due_s is None else due_s - self._clock.steady_s()
+        due = [due_s for due_s in (self._following.due_s, self.housekeeping.due_s) if due_s]
+        idle_s = min(due) - self._clock.steady_s() if due else _IDLE_S
         return max(0.0, min(_IDLE_S, idle_s))
 
     def _is_urgent(self) -> bool:
@@ -376,6 +393,7 @@ class Ingest:
             if version != self._registry_version:
                 self.intake.enrolled(turn, self._registry.devices())
                 self._registry_version = version
+                self._registering.look()
                 if self.intake.without_key:
                     log.error(
                         "%d devices must be enrolled anew: their keys are in another store",

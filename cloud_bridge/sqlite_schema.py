@@ -7,10 +7,12 @@ from cloud_bridge.store import (
     WAITING,
     DeviceRow,
     EpochRow,
+    IdentityRow,
     LogRow,
     PromptRow,
     SubjectRow,
     VaultRow,
+    VisitRow,
 )
 
 VERSION = "2"
@@ -39,6 +41,10 @@ TABLES = (
         payload BLOB NOT NULL)""",
     f"CREATE INDEX IF NOT EXISTS waiting ON prompts (id) WHERE state = '{WAITING}'",
     f"CREATE INDEX IF NOT EXISTS settled ON prompts (expires_ms) WHERE state <> '{WAITING}'",
+    """CREATE TABLE IF NOT EXISTS visits (
+        site TEXT NOT NULL, visit INTEGER NOT NULL, visitor INTEGER NOT NULL, zone TEXT NOT NULL,
+        entered_ms INTEGER NOT NULL, dwell_ms INTEGER NOT NULL, PRIMARY KEY (site, visit))
+        WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS collected (
         key BLOB PRIMARY KEY, log_id INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS collected_in ON collected (log_id)",
@@ -48,6 +54,10 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS vault (
         handle INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, key BLOB NOT NULL,
         sealed BLOB NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS identities (
+        handle INTEGER NOT NULL, kind TEXT NOT NULL, serial INTEGER NOT NULL,
+        exponent INTEGER NOT NULL, sealed BLOB NOT NULL, clock BLOB NOT NULL,
+        PRIMARY KEY (handle, kind)) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS erased (handle INTEGER PRIMARY KEY)",
     """CREATE TABLE IF NOT EXISTS subjects (
         handle INTEGER PRIMARY KEY, as_of INTEGER NOT NULL, day INTEGER NOT NULL,
@@ -61,7 +71,9 @@ COLUMNS = {
         ("devices", DeviceRow),
         ("epochs", EpochRow),
         ("prompts", PromptRow),
+        ("visits", VisitRow),
         ("vault", VaultRow),
+        ("identities", IdentityRow),
         ("subjects", SubjectRow),
     )
 }

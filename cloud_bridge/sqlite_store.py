@@ -22,12 +22,14 @@ from cloud_bridge.store import (
     WAITING,
     DeviceRow,
     EpochRow,
+    IdentityRow,
     LogRow,
     Marks,
     PromptRow,
     Rewrite,
     SubjectRow,
     VaultRow,
+    VisitRow,
     Writes,
 )
 from cloud_bridge.vault import PEPPER_BYTES
@@ -135,11 +137,15 @@ class SqliteStore:
                 # Kept apart from the vault: a copy without it must not give them out again.
                 highest = max(row.handle for row in writes.vault)
                 _mark(database, "next_number", (highest >> KIND_BITS) + 1)
+            if writes.identities:
+                self._identities(database, writes.identities)
             put(PUT["log"], map(_values["log"], writes.log))
             put(PUT["devices"], map(_values["devices"], writes.devices.values()))
             epochs = [row for row in writes.epochs.values() if row is not None]
             put(PUT["epochs"], map(_values["epochs"], epochs))
             put(PUT["prompts"], map(_values["prompts"], writes.prompts.values()))
+            if writes.visits:
+                self._visits(database, writes.visits)
             if writes.collected:
                 put("INSERT OR REPLACE INTO collected VALUES (?, ?)", writes.collected.items())
             gone = [key for key, row in writes.epochs.items() if row is None]
@@ -149,6 +155,22 @@ class SqliteStore:
                 self._set_aside(database, writes.set_aside)
             self._derive(database, writes)
             self._destroy(database, writes)
+
+    def _identities(
+        self, database: Connection, identities: Mapping[tuple[int, str], IdentityRow | None]
+    ) -> None:
+        rows = [row for row in identities.values() if row is not None]
+        database.executemany(PUT["identities"], map(_values["identities"], rows))
+        gone = [key for key, row in identities.items() if row is None]
+        database.executemany("DELETE FROM identities WHERE handle = ? AND kind = ?", gone)
+
+    def _visits(
+        self, database: Connection, visits: Mapping[tuple[str, int], VisitRow | None]
+    ) -> None:
+        rows = [row for row in visits.values() if row is not None]
+        database.executemany(PUT["visits"], map(_values["visits"], rows))
+        ended = [key for key, row in visits.items() if row is None]
+        database.executemany("DELETE FROM visits WHERE site = ? AND visit = ?", ended)
 
     def _set_aside(self, database: Connection, rows: Sequence[tuple[int, int, int, bytes]]) -> None:
         database.executemany(
@@ -175,6 +197,8 @@ class SqliteStore:
         _mark(database, "next_number", self._next_number(database))
         database.executemany("DELETE FROM vault WHERE handle = ?", gone)
         database.executemany("DELETE FROM subjects WHERE handle = ?", gone)
+        database.executemany("DELETE FROM identities WHERE handle = ?", gone)
+        database.executemany("DELETE FROM visits WHERE visitor = ?", gone)
         if writes.erased:
             erased = [(handle,) for handle in writes.erased]
             database.executemany("INSERT OR IGNORE INTO erased VALUES (?)", erased)
@@ -196,6 +220,10 @@ class SqliteStore:
         """See Store."""
         return self._rows("prompts", PromptRow, f"WHERE state = '{WAITING}'")
 
+    def visits(self) -> Iterator[VisitRow]:
+        """See Store."""
+        return self._rows("visits", VisitRow)
+
     def log(self, after: int = 0) -> Iterator[LogRow]:
         """See Store. Reads as it goes: a log of any length takes little memory."""
         return self._rows("log", LogRow, f"WHERE id > {int(after)} ORDER BY id")
@@ -214,6 +242,10 @@ class SqliteStore:
         """See Store."""
         sql = f"{SELECT['vault']} WHERE handle = ?"
         return {row[0]: VaultRow(*row) for row in self._each(sql, handles)}
+
+    def identities(self) -> Iterator[IdentityRow]:
+        """See Store."""
+        return self._rows("identities", IdentityRow)
 
     def erased(self) -> set[int]:
         """See Store."""

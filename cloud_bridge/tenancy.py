@@ -17,6 +17,7 @@ from cloud_bridge.errors import StalledError
 from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.ingest import Ingest
 from cloud_bridge.intake import Intake
+from cloud_bridge.plans import Plans
 from cloud_bridge.queues import Turnstile
 from cloud_bridge.registry import Registry
 from cloud_bridge.rules import Rule
@@ -57,6 +58,7 @@ class Tenancy:
     ) -> None:
         self.name = name
         self.registry = Registry(home)
+        self._plans = Plans(home)
         self._store = SqliteStore(home, open_database)
         self._suite = suite
         self._rules = rules
@@ -107,8 +109,14 @@ class Tenancy:
             clock=self._clock,
             deliver=self._deliverer(),
             housekeeping=Housekeeping(
-                self._store, intake.people, intake.vault, self._clock, self._keep_days
+                self._store,
+                intake.people,
+                intake.vault,
+                self._clock,
+                self._keep_days,
+                resolving=intake.resolving,
             ),
+            plans=self._plans,
             turnstile=self._turnstile,
         )
         self.subscriber = Subscriber(self._broker, self.name, self._clock, self.ingest)
@@ -166,6 +174,12 @@ class Tenancy:
             "waiting": ingest.waiting(),
             "lag_ms": ingest.oldest_ms(),
             "prompts_outstanding": len(intake.outstanding),
+            "beacons": intake.resolving.health(),
+            "presence": {
+                "stores": len(intake.visiting.stores),
+                "open_visits": intake.visiting.open_visits,
+                "dropped": intake.visiting.dropped,
+            },
             "people": {
                 **intake.people.counted,
                 "in_memory": len(intake.people),

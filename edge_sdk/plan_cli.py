@@ -8,6 +8,7 @@ from edge_sdk.errors import ConfigError
 from edge_sdk.plan_file import StorePlan, read_plan
 from edge_sdk.plan_picture import floors_of, plan_svg
 from edge_sdk.presence.polygons import area_m2, zones_of_receivers
+from edge_sdk.survey_file import read_places, strangers
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -43,14 +44,18 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def described(store: StorePlan) -> str:
-    """A table of what a plan says, and its doubts."""
+    """A table of what a plan says, and its doubts. Raises ConfigError for a faulty survey."""
     plan = store.plan
     several = len(floors_of(plan)) > 1
     lines = [f"store      {plan.name or '(no name)'}"]
     lines.append(f"privacy    {store.privacy or 'not said'}")
-    if store.survey:
-        there = "" if store.survey.exists() else " (not there yet)"
-        lines.append(f"survey     {store.survey}{there}")
+    unknown: list[str] = []
+    if store.survey and store.survey.exists():
+        places = read_places(store.survey)
+        unknown = strangers(places, plan)
+        lines.append(f"survey     {store.survey}, {len(places)} points")
+    elif store.survey:
+        lines.append(f"survey     {store.survey} (not there yet)")
     zone_of = zones_of_receivers(plan)
     rows: list[tuple[str, ...]] = [("receiver", "x m", "y m", "z m", "zone", "adapter")]
     for receiver in plan.receivers.values():
@@ -81,8 +86,10 @@ def described(store: StorePlan) -> str:
     lines += ["", *_table(rows)]
     if several:
         lines += ["", "after a slash: the floor"]
-    lines += [""] if store.warnings else []
-    lines += [f"doubt      {warning}" for warning in store.warnings]
+    told = [*store.warnings]
+    told += [f"receiver {name!r}: is in the survey, not in the plan" for name in unknown]
+    lines += [""] if told else []
+    lines += [f"doubt      {warning}" for warning in told]
     return "\n".join(lines)
 
 

@@ -16,10 +16,11 @@ _MARGIN_M = 1.0
 class Sheet:
     """A drawing of one floor: shapes in metres, each put on top of those before it.
 
-    The plan's y may grow upwards, SVG's grows downwards: `x` and `y` turn one into the other.
+    `text`: how large what is written is. The plan's y may grow upwards, SVG's grows downwards: `x`
+    and `y` turn one into the other.
     """
 
-    def __init__(self, store: StorePlan, floor: int = 0) -> None:
+    def __init__(self, store: StorePlan, floor: int = 0, text: float = 1.0) -> None:
         self.store = store
         self.floor = floor
         x0, y0, x1, y1 = extent(store.plan, floor)
@@ -27,7 +28,7 @@ class Sheet:
         self.low_m, self.high_m = y0 - _MARGIN_M, y1 + _MARGIN_M
         self.width_m, self.height_m = self.right_m - self.left_m, self.high_m - self.low_m
         # What is drawn is to be read at any size of store.
-        self.text_m = max(self.width_m, self.height_m) / 40
+        self.text_m = text * max(self.width_m, self.height_m) / 40
         self._parts: list[str] = []
 
     def x(self, x_m: float) -> float:
@@ -40,6 +41,10 @@ class Sheet:
     def add(self, shape: str) -> None:
         """A piece of SVG; its texts must be escaped."""
         self._parts.append(shape)
+
+    def parts(self) -> Sequence[str]:
+        """All that was added."""
+        return self._parts
 
     def zones(self, tinted: bool = True) -> None:
         for at, zone in enumerate(self._zones()):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from cloud_bridge.clock import STEADY_MS
-from cloud_bridge.inspection.facts import DeviceFacts, Finding, TenantFacts
+from cloud_bridge.inspection.facts import DeviceFacts, Finding, RowFacts, TenantFacts
 from cloud_bridge.inspection.of_devices import NOT_ENROLLED, REVOKED, WITHOUT_KEY
 from cloud_bridge.inspection.tables import Column, cut, paragraph, table
 from cloud_bridge.inspection.words import ago, brief, lasting, moment, plural
@@ -187,6 +187,13 @@ def _ranges(device: DeviceFacts, now_ms: int, width: int, every: bool) -> list[s
     return ["", *lines, *more]
 
 
+def _sender(row: RowFacts) -> str:
+    """Who a row is of: a device, a web shop, or the store's presence engine in the bridge."""
+    if row.device is not None:
+        return f"{row.device:08x}"
+    return "store" if row.seq else "web"
+
+
 def rows_table(tenant: TenantFacts, now_ms: int, width: int) -> list[str]:
     """Rows of the log, the newest first."""
     rows = tenant.rows
@@ -197,7 +204,7 @@ def rows_table(tenant: TenantFacts, now_ms: int, width: int) -> list[str]:
         Column("received", [moment(r.received_ms) for r in rows], drop=3),
         Column("", [ago(r.received_ms, now_ms) for r in rows], right=True),
         Column("site", [cut(r.site, _NAME_WIDTH) for r in rows]),
-        Column("device", ["web" if r.device is None else f"{r.device:08x}" for r in rows]),
+        Column("device", [_sender(r) for r in rows]),
         Column("epoch", ["" if r.device is None else f"{r.epoch:,}" for r in rows], right=True),
         Column("seq", ["" if r.device is None else f"{r.seq:,}" for r in rows], right=True),
         Column("kind", [r.kind for r in rows]),

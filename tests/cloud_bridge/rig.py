@@ -2,7 +2,7 @@
 
 import queue
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.ingest import Ingest
 from cloud_bridge.intake import Intake
 from cloud_bridge.people import digest
+from cloud_bridge.plans import Plans
 from cloud_bridge.registry import Registry
 from cloud_bridge.rules import Rule
 from cloud_bridge.sqlite_store import SqliteStore
@@ -81,9 +82,15 @@ class Rig:
             intake=self.intake,
             downlink=Downlink(SUITE, TENANT, self._incarnation),
             clock=self.clock,
+            plans=Plans(self.registry.path.parent),
             deliver=self._deliver,
             housekeeping=Housekeeping(
-                self.store, self.intake.people, self.intake.vault, self.clock, self._keep_days
+                self.store,
+                self.intake.people,
+                self.intake.vault,
+                self.clock,
+                self._keep_days,
+                resolving=self.intake.resolving,
             ),
         )
         self.ingest.start()
@@ -133,9 +140,9 @@ class Rig:
             released += len(self.follow().tokens)
         return self.heard.get(device.number, [])[before:]
 
-    def follow(self) -> Outcome:
+    def follow(self, wait_s: float = WAIT_S) -> Outcome:
         """The next outcome, with what it lets the devices hear."""
-        outcome = self._outcomes.get(timeout=WAIT_S)
+        outcome = self._outcomes.get(timeout=wait_s)
         self.events += outcome.events
         for topic, message, _ in outcome.messages:
             device = self.devices.get(device_of(topic) or 0)
@@ -145,6 +152,11 @@ class Rig:
                 except Refused:
                     self.heard[device.number].append(("unreadable", None))
         return outcome
+
+    def follow_quietly(self, wait_s: float = 0.1) -> None:
+        """What has come out meanwhile, if anything has: an idle turn may bring nothing."""
+        with suppress(queue.Empty):
+            self.follow(wait_s)
 
     def _deliver(self, outcome: Outcome) -> None:
         for answer, duplicate in outcome.answers:

@@ -20,11 +20,14 @@ from tests.cloud_bridge.store_rows import (
     device_row,
     epoch_row,
     everything,
+    identity_row,
     log_row,
     prompt_row,
     subject_row,
     subjects,
     vault_row,
+    visit_row,
+    visits,
 )
 
 TENANT = "acme"
@@ -65,9 +68,11 @@ class Durability:
         assert before.devices == [*wanted.devices.values()]
         assert before.epochs == [epoch_row()]
         assert before.prompts == [prompt_row()]
+        assert before.visits == [visit_row()]
         assert before.collected == {b"k" * 16}
         assert before.vault == {row.handle: row for row in wanted.vault}
         assert before.handles == {row.digest: row.handle for row in wanted.vault}
+        assert before.identities == [identity_row(5)]
         assert before.subjects == [*wanted.subjects.values()]
         store.close()
         store = harness.open()
@@ -185,7 +190,18 @@ def _commit_for_ever(harness: Harness, told: Connection, number: int) -> None:
 
 
 class Facts:
-    """Log, cursors, prompts, keys of bodies, vault."""
+    """Log, cursors, prompts, keys of bodies, vault, identities."""
+
+    def test_identities_go_by_themselves_and_with_their_handles(self, harness: Harness) -> None:
+        store = harness.open()
+        rows = [identity_row(5), identity_row(5, "irk"), identity_row(9), identity_row(13)]
+        store.commit(Writes(identities={(row.handle, row.kind): row for row in rows}))
+        learnt = identity_row(13, clock=b"more")
+        store.commit(Writes(identities={(13, "eid"): learnt, (5, "irk"): None, (5, "no"): None}))
+        assert content(store).identities == [rows[0], rows[2], learnt]
+        store.commit(Writes(erased=[5]))
+        store.commit(Writes(forgotten=[9]))
+        assert content(store).identities == [learnt]
 
     def test_the_log_is_in_the_order_of_its_ids(self, harness: Harness) -> None:
         store = harness.open()
@@ -264,6 +280,17 @@ class Facts:
             store.commit(Writes(vault=[again], erased=[5]))
             assert store.handles([again.digest]) == {again.digest: 13}
             assert store.vault_rows([5, 13]) == {13: again}
+
+    def test_visits_are_those_that_are_open_and_of_somebody(self, harness: Harness) -> None:
+        store = harness.open()
+        first, second, third = visit_row(1), visit_row(2, visitor=9), visit_row(3, visitor=9)
+        store.commit(Writes(visits=visits(first, second, third)))
+        longer = visit_row(1, dwell_ms=60_000)
+        store.commit(Writes(visits={**visits(longer), ("paris-1", 2): None}))
+        assert sorted(store.visits(), key=lambda row: row.visit) == [longer, third]
+        store.commit(Writes(visits={("another", 1): None}))
+        store.commit(Writes(erased=[9]))
+        assert list(store.visits()) == [longer]
 
     @pytest.mark.parametrize("how", ["erased", "forgotten"])
     def test_no_number_is_given_out_twice(self, harness: Harness, how: str) -> None:

@@ -8,12 +8,14 @@ from cloud_bridge.store import (
     WAITING,
     DeviceRow,
     EpochRow,
+    IdentityRow,
     LogRow,
     Marks,
     PromptRow,
     Store,
     SubjectRow,
     VaultRow,
+    VisitRow,
     Writes,
 )
 
@@ -36,8 +38,20 @@ def prompt_row(id_: int = 7, state: str = WAITING, expires_ms: int = 2000) -> Pr
     return PromptRow(id_, 1, 1000, expires_ms, state, 0, b"payload")
 
 
+def visit_row(visit: int = 4096, visitor: int = 5, dwell_ms: int = 0) -> VisitRow:
+    return VisitRow("paris-1", visit, visitor, "coffee", 5000, dwell_ms)
+
+
+def visits(*rows: VisitRow) -> dict[tuple[str, int], VisitRow | None]:
+    return {(row.site, row.visit): row for row in rows}
+
+
 def vault_row(handle: int) -> VaultRow:
     return VaultRow(handle, digest_of(handle), b"k%015d" % handle, b"sealed %d" % handle)
+
+
+def identity_row(handle: int, kind: str = "eid", clock: bytes = b"clock") -> IdentityRow:
+    return IdentityRow(handle, kind, 77, 10, b"sealed key %d" % handle, clock)
 
 
 def digest_of(handle: int) -> bytes:
@@ -61,9 +75,11 @@ def everything() -> Writes:
         devices={1: device_row()},
         epochs={(1, 2): epoch_row(), (1, 1): None},
         prompts={7: prompt_row()},
+        visits=visits(visit_row()),
         collected={b"k" * 16: 2},
         set_aside=[(1, 2, 9, b"bad")],
         vault=[vault_row(5), vault_row(9)],
+        identities={(5, "eid"): identity_row(5), (9, "irk"): None},
         subjects=subjects(subject_row(0), subject_row(5)),
         watermark=1,
     )
@@ -76,9 +92,11 @@ class Content(NamedTuple):
     devices: list[DeviceRow]
     epochs: list[EpochRow]
     prompts: list[PromptRow]
+    visits: list[VisitRow]
     collected: set[bytes]
     handles: dict[bytes, int]
     vault: dict[int, VaultRow]
+    identities: list[IdentityRow]
     subjects: list[SubjectRow]
     erased: set[int]
     marks: Marks
@@ -94,9 +112,11 @@ def content(
         sorted(store.devices(), key=lambda row: row.device),
         sorted(store.epochs(), key=lambda row: (row.device, row.epoch)),
         sorted(store.prompts(), key=lambda row: row.id),
+        sorted(store.visits(), key=lambda row: (row.site, row.visit)),
         store.collected(list(keys)),
         dict(store.handles([digest_of(handle) for handle in handles])),
         dict(store.vault_rows(handles)),
+        sorted(store.identities(), key=lambda row: (row.handle, row.kind)),
         list(store.all_subjects()),
         store.erased(),
         store.marks(),

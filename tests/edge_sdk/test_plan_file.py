@@ -13,6 +13,7 @@ from edge_sdk.errors import ConfigError
 from edge_sdk.plan_file import StorePlan, parse_plan, plan_text, read_plan, write_plan
 from edge_sdk.plan_picture import plan_svg
 from edge_sdk.presence.polygons import area_m2, zones_of_receivers
+from edge_sdk.survey_file import Heard, Surveyed, write_places
 from simulators import floor, tracks
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "store.toml"
@@ -252,6 +253,21 @@ def test_check_prints_what_was_understood_and_draws_it(
         ["entrance", "/0", "16.0", "4", "1", "k1"],
     ]
     assert sorted(file.name for file in tmp_path.glob("*.svg")) == ["shop-0.svg", "shop-1.svg"]
+
+
+def test_check_tells_of_the_survey(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, survey = tmp_path / "store.toml", tmp_path / "survey.csv"
+    path.write_text(SHOP, encoding="utf-8")
+    assert main(["plan", "check", str(path)]) == 0
+    assert "survey.csv (not there yet)" in capsys.readouterr().out
+    write_places(survey, [Surveyed("s", 1.0, 1.0, heard={"window": Heard(1, -60.0, 0.0)})])
+    assert main(["plan", "check", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "survey.csv, 1 points" in printed
+    assert "doubt      receiver 'window': is in the survey, not in the plan" in printed
+    survey.write_text("nothing", encoding="utf-8")
+    assert main(["plan", "check", str(path)]) == 1
+    assert "survey.csv: its first line does not name" in capsys.readouterr().err
 
 
 def test_check_of_a_faulty_plan_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
