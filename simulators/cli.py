@@ -1,4 +1,4 @@
-"""The command `store-simulator`: the simulated store, its radio, its mix, serial devices."""
+"""The command `store-simulator`: the simulated store, a crowd, radio, mix, serial devices."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from edge_sdk.errors import ConfigError
 from edge_sdk.wire.touchpoint import FIELDS, Touchpoint
-from simulators import mix, radio, serial_lines, tracks
+from simulators import crowd_cli, mix, radio, serial_lines, tracks
 from simulators.gateway import captured, presence_of
 from simulators.store_day import Shopper, StoreDay, replay
 
@@ -64,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command == "mix":
             print(json.dumps(mix.draw_up(), indent=2))
+        elif args.command == "crowd":
+            crowd_cli.play(args)
         elif args.command == "serial":
             asyncio.run(_serial(args))
         elif args.command == "radio":
@@ -86,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="store-simulator", description=__doc__)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{day,radio,mix,serial}"
+        dest="command", required=True, metavar="{day,crowd,radio,mix,serial}"
     )
     raw = argparse.RawDescriptionHelpFormatter
     day = commands.add_parser(
@@ -115,6 +117,14 @@ def _parser() -> argparse.ArgumentParser:
         choices=("touchpoints", "readings"),
         default="touchpoints",
         help="in jsonl: what presence makes of it (default), or what each radio hears",
+    )
+    crowd_cli.add_crowd(
+        commands.add_parser(
+            "crowd",
+            help="a shop full of phones, and the truth",
+            description=crowd_cli.CROWD,
+            formatter_class=raw,
+        )
     )
     commands.add_parser(
         "mix", help="draw up the mix of touchpoints", description=MIX, formatter_class=raw

@@ -226,8 +226,9 @@ class Crowd:
 
     def _name(self, device: _Device) -> None:
         rng = random.Random(f"address {self._seed}/{device.number}/{device.rotations}")
-        scheme = "ble" if device.kind == "tag" else "rpa"
-        device.beacon = f"{scheme}:{rng.getrandbits(48):012x}"
+        # Of a random address, the two highest bits say what it is: 11 static, 01 resolvable.
+        scheme, kind = ("ble", 0b11) if device.kind == "tag" else ("rpa", 0b01)
+        device.beacon = f"{scheme}:{kind << 46 | rng.getrandbits(46):012x}"
 
     def _tell(self, device: _Device, until_ms: int) -> None:
         """What was true of the identifier that comes to its end, and forget the way up to here."""

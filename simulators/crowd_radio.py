@@ -10,7 +10,7 @@ simulators/tracks.py.
 import math
 import random
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulators.crowd_store import FRONT_M, CrowdStore
 
@@ -41,6 +41,10 @@ class RadioSettings:
     loss: float = 0.3
     front_db: float = 8.0
     hears_dbm: float = -96.0
+
+    def with_loss(self, loss: float) -> "RadioSettings":
+        """The same, where so much is lost."""
+        return replace(self, loss=loss)
 
 
 class CrowdRadio:

@@ -57,6 +57,11 @@ def small_zones_store() -> CrowdStore:
     return _store(across=5, deep=3, zone_m=4.0, aisle_m=0.75, spacing_m=4.0)
 
 
+def little_store() -> CrowdStore:
+    """Four zones of 8 m, and six radios: what one small gateway has."""
+    return _store(across=2, deep=2, zone_m=8.0, aisle_m=1.5, spacing_m=8.0)
+
+
 def _store(
     *, across: int, deep: int, zone_m: float, aisle_m: float, spacing_m: float
 ) -> CrowdStore:
