@@ -179,6 +179,23 @@ class Presence:
         self._take_turns(out)
         return out
 
+    def close(self, at_ms: int) -> "list[Touchpoint]":
+        """The end of every visit, as probable as it is that it is over."""
+        out = self.tick(at_ms)
+        for beacon in self._ring:
+            if self._settings.window_ms and len(beacon.log):
+                beacon.keep(beacon.log)
+            self._sum_up(beacon, self._now_ms, out)
+            if beacon.visits.zone != NOWHERE:
+                gone = beacon.silence.gone(self._step_ms / 1000)
+                here = (1 - gone) * beacon.belief.zones()[beacon.visits.zone]
+                self._close(beacon, 1 - min(1.0, here), out)
+        self._beacons = {}
+        self._turns = [[] for _ in range(_TURNS)]
+        self._ring = []
+        self._cursor = 0
+        return out
+
     def _refusal(
         self, at_ms: object, receiver: object, beacon: object, rssi_dbm: object
     ) -> "str | None":
