@@ -9,7 +9,7 @@ with what is stored: a visit goes on under its number, or it ends.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -18,25 +18,22 @@ import msgspec
 from cloud_bridge.batch import Batch
 from cloud_bridge.clock import Offset
 from cloud_bridge.registry import Device
-from cloud_bridge.schemes import LAST_NOBODY
 from cloud_bridge.store import BATCH, LogRow, Marks, VisitRow
+from cloud_bridge.store_visits import (
+    EXIT,
+    PREFIX,
+    SIGHTING,
+    TICK_MS,
+    VISITS,
+    StoreVisits,
+    handle_of,
+)
 from cloud_bridge.turn import Origin, Turn
 from edge_sdk.plan_file import StorePlan
-from edge_sdk.presence.nearest import NearestReceiver
-from edge_sdk.presence.polygons import zones_of_receivers
-from edge_sdk.wire.touchpoint import CODES, FIELDS, Touchpoint, make
+from edge_sdk.wire.touchpoint import Touchpoint
 
 log = logging.getLogger(__name__)
 
-SIGHTING = CODES["sighting"]
-ENTER, DWELL, EXIT = CODES["visit.enter"], CODES["visit.dwell"], CODES["visit.exit"]
-_VISITS = frozenset({ENTER, DWELL, EXIT})
-_PREFIX = "h:"
-_SPANS = ("dwell_ms", "dwell_low_ms", "dwell_high_ms")
-
-# A sighting that comes later than this is history: no engine hears it.
-LATE_MS = 15_000
-TICK_MS = 1_000
 # A wall clock that goes back by more than this was set: the engine would stand still until then.
 BACK_MS = 60_000
 # How much of the log warms an engine.
@@ -45,8 +42,6 @@ WARM_ROWS = 20_000
 # Touchpoints in one row of the log, as in a device's batch.
 _MOST = 4096
 _PLACE_BITS = 12
-
-MAX_BEACONS = 512
 
 
 class People(Protocol):
@@ -64,51 +59,6 @@ class Storage(Protocol):
     def marks(self) -> Marks: ...
     def erased(self) -> set[int]: ...
     def log(self, after: int = 0) -> Iterator[LogRow]: ...
-
-
-class Engine(Protocol):
-    """A presence engine (`edge_sdk.presence.engine`) that hears what receivers have summed up."""
-
-    dropped: dict[str, int]
-
-    def hear_summary(
-        self,
-        at_ms: int,
-        receiver: str,
-        beacon: str,
-        window_ms: int,
-        readings: int,
-        rssi_median_dbm: int,
-        rssi_spread_db: int,
-    ) -> list[Touchpoint]:
-        """A sighting: its values in the order of their fields. Nothing that is heard can raise."""
-        ...
-
-    def tick(self, at_ms: int) -> list[Touchpoint]: ...
-
-
-class _Nearest(NearestReceiver):
-    """To the simple engine a sighting is one reading, however many it sums up."""
-
-    def hear_summary(
-        self, at_ms: int, receiver: str, beacon: str, _w: int, _n: int, dbm: int, _sd: int
-    ) -> list[Touchpoint]:
-        return self.hear(at_ms, receiver, beacon, dbm)
-
-
-def engine_of(store: StorePlan) -> Engine:
-    """The engine that hears a store's sightings.
-
-    A receiver sums up 5 s: its memory holds two of them, and a silence is several that lack.
-    """
-    return _Nearest(
-        zones_of_receivers(store.plan),
-        memory_ms=12_000,
-        settle_ms=5_000,
-        silence_ms=30_000,
-        max_beacons=MAX_BEACONS,
-        probability_pct=None,
-    )
 
 
 class Visiting:
@@ -129,7 +79,7 @@ class Visiting:
         note: Callable[[Turn, Origin, Batch], None],
         log_id: Callable[[], int],
     ) -> None:
-        self.stores: dict[str, _Store] = {}
+        self.stores: dict[str, StoreVisits] = {}
         self._people = people
         self._storage = storage
         self._counted = counted
@@ -143,13 +93,13 @@ class Visiting:
     @property
     def open_visits(self) -> int:
         """How many visits are open, in all stores."""
-        return sum(len(store.open) for store in self.stores.values())
+        return sum(len(store.open) for store in list(self.stores.values()))
 
     @property
     def dropped(self) -> dict[str, int]:
         """What the engines of now did not hear, by why."""
         total: Counter[str] = Counter()
-        for store in self.stores.values():
+        for store in list(self.stores.values()):  # asked from another thread
             if store.engine is not None:
                 total.update(store.engine.dropped)
         return dict(total)
@@ -165,7 +115,7 @@ class Visiting:
         for site in {*self.stores, *plans}:
             old, plan = self.stores.get(site), plans.get(site)
             if old is None or old.plan is not plan:
-                new = self.stores[site] = _Store(site, plan)
+                new = self.stores[site] = StoreVisits(site, plan)
                 if old is not None:
                     new.follow(old, now_ms)
 
@@ -186,7 +136,7 @@ class Visiting:
         store = self.stores.get(origin.site)
         if store is None or store.engine is None or origin.device is None:
             return
-        if not _VISITS.isdisjoint(batch.groups):
+        if not VISITS.isdisjoint(batch.groups):
             store.fusing.add(origin.device)
         if SIGHTING not in batch.groups:
             return
@@ -211,7 +161,7 @@ class Visiting:
                     del self.stores[site]
             elif now_ms < store.newest_ms - BACK_MS:
                 log.warning("the clock went back: the visits of site %s end", site)
-                new = self.stores[site] = _Store(site, store.plan)
+                new = self.stores[site] = StoreVisits(site, store.plan)
                 new.follow(store, now_ms)
             else:
                 store.tick(now_ms)
@@ -222,9 +172,9 @@ class Visiting:
             while store.drafts:
                 self._put(turn, store, now_ms)
 
-    def _put(self, turn: Turn, store: "_Store", now_ms: int) -> None:
+    def _put(self, turn: Turn, store: StoreVisits, now_ms: int) -> None:
         drafts = store.drafts[:_MOST]
-        whose = [_handle(draft) for draft in drafts]
+        whose = [handle_of(draft) for draft in drafts]
         handles = {handle for handle in whose if handle not in self._erased}
         self._people.prefetch(handles)
         del store.drafts[:_MOST]
@@ -240,7 +190,7 @@ class Visiting:
         if not told:
             return
         batch = Batch.of(told)
-        batch.resolve({f"{_PREFIX}{handle}": handle for handle in handles})
+        batch.resolve({f"{PREFIX}{handle}": handle for handle in handles})
         # As a body of POST /collect it is of no device; unlike one it has a number.
         origin = Origin(store.site, None, 0, now_ms, log_id, now_ms, Offset(0, sure=True))
         self._fold(turn, origin, batch)
@@ -253,20 +203,20 @@ class Visiting:
     # After a start
 
     def _begin(self, plans: Mapping[str, StorePlan], now_ms: int) -> None:
-        stores = {site: _Store(site, plan) for site, plan in plans.items()}
+        stores = {site: StoreVisits(site, plan) for site, plan in plans.items()}
         rows: dict[str, list[VisitRow]] = {}
         for row in self._storage.visits():
             rows.setdefault(row.site, []).append(row)
         if stores:
             self._warm(stores, now_ms)
         for site in rows.keys() - stores.keys():
-            stores[site] = _Store(site, None)
+            stores[site] = StoreVisits(site, None)
         for site, store in stores.items():
             store.agree(rows.get(site, []), now_ms)
         self.stores = stores
         self._begun = True
 
-    def _warm(self, stores: Mapping[str, "_Store"], now_ms: int) -> None:
+    def _warm(self, stores: Mapping[str, StoreVisits], now_ms: int) -> None:
         erased = self._storage.erased()
         for row in self._storage.log(max(0, self._storage.marks().last - WARM_ROWS)):
             store = stores.get(row.site)
@@ -281,140 +231,9 @@ class Visiting:
                 batch = Batch.from_body(row.body)
                 if erased:
                     batch.without(erased)
-                if not _VISITS.isdisjoint(batch.groups):
+                if not VISITS.isdisjoint(batch.groups):
                     store.fusing.add(row.device)
                 if row.device not in store.fusing and SIGHTING in batch.groups:
                     store.hear(batch, row.received_ms)
             except (msgspec.DecodeError, ValueError, LookupError) as error:
                 log.error("row %d of the log is passed over: %s", row.id, type(error).__name__)
-
-
-class _Store:
-    """One store: its engine (None: it has no plan any more), and its open visits.
-
-    open    the engine's number of a visit -> what is stored of it
-    drafts  what came out of the engine and is not in a turn yet
-    fusing  devices that make visits themselves
-    """
-
-    def __init__(self, site: str, plan: StorePlan | None) -> None:
-        self.site = site
-        self.plan = plan
-        self.engine = None if plan is None else engine_of(plan)
-        self.open: dict[int, VisitRow] = {}
-        self.drafts: list[Touchpoint] = []
-        self.fusing: set[int] = set()
-        self.newest_ms = 0
-        self._late_ms: dict[int, int] = {}  # an engine that was warmed knows less of a dwell
-        self._ended = 0
-
-    def hear(self, batch: Batch, now_ms: int) -> int:
-        """Its sightings; how many of them came too late."""
-        assert self.engine is not None
-        late = 0
-        for _, _, at_ms, values in batch.told((SIGHTING,)):
-            receiver, beacon, *summary = values
-            if now_ms - at_ms > LATE_MS:
-                late += 1
-            elif beacon is not None and beacon > LAST_NOBODY:
-                name = f"{_PREFIX}{beacon}"
-                self._keep(at_ms, self.engine.hear_summary(at_ms, receiver, name, *summary))
-        return late
-
-    def pass_time(self, now_ms: int) -> None:
-        """All ticks up to now, as they were when it was."""
-        for at_ms in range(self.newest_ms + TICK_MS, now_ms, TICK_MS) if self.newest_ms else ():
-            self.tick(at_ms)
-        self.tick(now_ms)
-
-    def tick(self, now_ms: int) -> None:
-        if self.engine is not None:
-            self._keep(now_ms, self.engine.tick(now_ms))
-
-    def _keep(self, at_ms: int, told: Sequence[Touchpoint]) -> None:
-        # Sightings are facts already, and positions can be had from them.
-        self.newest_ms = max(self.newest_ms, at_ms)
-        if told:
-            self.drafts += [touchpoint for touchpoint in told if touchpoint.code in _VISITS]
-
-    def numbered(
-        self, draft: Touchpoint, handle: int, number: int, turn: Turn
-    ) -> Touchpoint | None:
-        """A draft with the number that its visit has in the log; `number` is a new one's.
-
-        What is stored of the visit goes into the turn. None: it is of no open visit.
-        """
-        visit: int = draft.get("visit")
-        if draft.code == ENTER:
-            zone = draft.get("zone") or ""
-            row = VisitRow(self.site, number, handle, zone, draft.at_ms or 0, 0)
-            self.open[visit] = turn.writes.visits[self.site, number] = row
-            return _with(draft, visit=number)
-        found = self.open.get(visit)
-        if found is None:
-            return None
-        late_ms = self._late_ms.get(visit, 0)
-        spans = {name: draft.get(name) for name in _SPANS}
-        longer = {name: ms + late_ms for name, ms in spans.items() if ms is not None}
-        row = replace(found, dwell_ms=max(found.dwell_ms, longer.get("dwell_ms", 0)))
-        if draft.code == EXIT:
-            del self.open[visit]
-            self._late_ms.pop(visit, None)
-            turn.writes.visits[self.site, row.visit] = None
-        else:
-            self.open[visit] = turn.writes.visits[self.site, row.visit] = row
-        return _with(draft, visit=row.visit, **longer)
-
-    def agree(self, rows: Iterable[VisitRow], now_ms: int) -> None:
-        """Go on with the stored visits that the warmed engine has as well, and end the others."""
-        warm: dict[int, Touchpoint] = {}
-        for draft in self.drafts:
-            if draft.code == ENTER:
-                warm[_handle(draft)] = draft
-            elif draft.code == EXIT:
-                warm.pop(_handle(draft), None)
-        self.drafts.clear()
-        for row in rows:
-            same = warm.get(row.visitor)
-            if same is not None and same.get("zone") == row.zone:
-                del warm[row.visitor]
-                self.open[same.get("visit")] = row
-                late_ms = max(0, (same.at_ms or 0) - row.entered_ms)
-                self._late_ms[same.get("visit")] = late_ms
-            else:
-                self._end(row, now_ms)
-        self.drafts += [
-            Touchpoint(draft.code, max(draft.at_ms or 0, now_ms), draft.values)
-            for draft in warm.values()
-        ]
-
-    def follow(self, old: "_Store", now_ms: int) -> None:
-        """In the place of another, whose visits end. What it had not said yet, nobody knows of."""
-        self.fusing = old.fusing
-        for row in old.open.values():
-            self._end(row, now_ms)
-
-    def _end(self, row: VisitRow, now_ms: int) -> None:
-        self._ended -= 1
-        self.open[self._ended] = row
-        self.drafts.append(
-            make(
-                "visit.exit",
-                now_ms,
-                visit=self._ended,
-                visitor=f"{_PREFIX}{row.visitor}",
-                zone=row.zone,
-                dwell_ms=row.dwell_ms,
-            )
-        )
-
-
-def _with(draft: Touchpoint, **values: int) -> Touchpoint:
-    """The same, but for these."""
-    fields = [name for name, _ in FIELDS[draft.code]]
-    pairs = zip(fields, draft.values, strict=True)
-    return Touchpoint(draft.code, draft.at_ms, tuple(values.get(n, value) for n, value in pairs))
-
-
-def _handle(draft: Touchpoint) -> int:
-    return int(draft.get("visitor")[len(_PREFIX) :])

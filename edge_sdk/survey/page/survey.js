@@ -64,7 +64,7 @@ function drawMarks() {
   const drawn = [];
   const last = state.points.length - 1;
   state.points.forEach((point, at) => {
-    drawn.push(circle(point, size * 0.4, at === last ? "point last" : "point"));
+    drawn.push(circle(point, size * 0.34, at === last ? "point last" : "point"));
   });
   if (state.next && !state.recording) {
     drawn.push(circle(state.next, size * 1.1, "suggested", { "stroke-width": size / 4 }));
