@@ -12,6 +12,7 @@ Velocities revert to zero within seconds (Ornstein-Uhlenbeck), at one of several
 the data choose: from who stands at a shelf to who hurries at 1.5 m/s.
 """
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,6 +100,13 @@ class WalkerBeliefs:
         """The belief about a beacon that was first heard just now."""
         self._met += 1
         return WalkerBelief(self, at_ms, np.random.default_rng([self._seed, self._met]))
+
+    def anew(self) -> "WalkerBeliefs":
+        """The same, as if no beacon had been met: for another run over the same store."""
+        other = copy.copy(self)
+        other._met = 0
+        other.deaf = set()
+        return other
 
     def cells(self, x_m: "Array", y_m: "Array") -> "Indices":
         """The number of the cell of each place."""
