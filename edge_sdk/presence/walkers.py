@@ -33,7 +33,7 @@ _MARGIN_M = 0.5  # beyond the outermost zone, receiver or surveyed point
 
 # Standard deviations of a velocity, in m/s on each axis.
 _SPEEDS_M_S = np.array([0.15, 0.3, 0.6, 1.0])
-_TURNS_S = 5.0  # a velocity is forgotten within
+_TURNS_S = 8.0  # a velocity is forgotten within
 _JITTER_M = 0.03
 _ANOTHER_SPEED = 0.02  # probability in a step
 _BOUNCE = -0.3  # of a velocity, at a wall
@@ -73,10 +73,10 @@ class WalkerBeliefs:
         radio: "SurveyMap",
         *,
         floor: int = 0,
-        particles: int = 1_000,
+        particles: int = 2_000,
         step_ms: int = 500,
         strength_sd_db: "float | None" = None,
-        tempering: float = 1.0,
+        tempering: float = 1.1,
         seed: int = 1,
     ) -> None:
         self.step_ms = step_ms
