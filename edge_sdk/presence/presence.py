@@ -12,7 +12,7 @@ from ..wire.touchpoint import make
 from .engine import DROPS, RSSI_MAX_DBM, RSSI_MIN_DBM, is_beacon, is_rssi, is_time
 from .settings import PresenceSettings
 from .silence import Silence
-from .statistics import MAX_RECEIVERS, Log, middle, summary
+from .statistics import MAX_RECEIVERS, Log, median, summary
 from .visits import NOWHERE, Numbers, Visits
 
 TYPE_CHECKING = False  # a board has no `typing`
@@ -311,12 +311,12 @@ class Presence:
     def _heard(self, beacon: "_Beacon") -> "list[tuple[str, float, int]]":
         """A step's readings by receiver: its name, their median, their number."""
         heard = []
-        best_dbm = -999
+        best_dbm = -999.0
         for number, rising_dbm, readings in beacon.log.by_receiver():
-            middle_dbm = middle(rising_dbm)
-            heard.append((self._names[number], float(middle_dbm), readings))
-            if middle_dbm > best_dbm:
-                best_dbm = middle_dbm
+            median_dbm = median(rising_dbm)
+            heard.append((self._names[number], median_dbm, readings))
+            if median_dbm > best_dbm:
+                best_dbm = median_dbm
                 beacon.best = number
         return heard
 
