@@ -3,12 +3,13 @@
 Touchpoints are made only of what somebody asks for: most of a batch is bulk that is folded a column
 at a time. The body of a log row is a batch's columns again, in which no identifier is left:
 
-    [base_ms, words, runs, times, groups, handles]
+    [base_ms, words, runs, times, groups, handles, stitched]
 
 The first five are docs/wire.md's, with corrected times and with nil for a word that was only an
 identifier; `handles` is index, handle, index, handle ...: what a column's index means where its
-field is an identifier. An identifier that is not indexed stands as its handle, and one in a field
-that this version does not know as an array of its handle.
+field is an identifier; `stitched`, which is left out where it is empty, are handles whose visits
+are put together (cloud_bridge/stitching.py). An identifier that is not indexed stands as its
+handle, and one in a field that this version does not know as an array of its handle.
 """
 
 from collections import Counter
@@ -35,8 +36,19 @@ def _places(wanted: str) -> dict[int, tuple[int, ...]]:
 
 
 _IDS, _TEXTS, _DATA = _places(ID), _places(TEXT), _places(DATA)
-_Body = tuple[int, list[Any], list[int], Any, list[list[Any]], list[int]]
 _LOGGED = {ID: {int, type(None)}, TEXT: {str, type(None)}}
+
+
+class _Body(msgspec.Struct, array_like=True, gc=False):
+    base_ms: int
+    words: list[Any]
+    runs: list[int]
+    times: Any
+    groups: list[list[Any]]
+    handles: list[int]
+    stitched: list[int] = []
+
+
 _reader = msgspec.msgpack.Decoder(_Body)
 _writer = msgspec.msgpack.Encoder()
 _place = itemgetter(0)
@@ -52,9 +64,10 @@ class Batch:
     words    the dictionary, from index 1 on
     handles  what an index means in a column of identifiers
     groups   type code -> its columns: indices (bytes), a value a touchpoint (list), or one for all
+    stitched handles whose visits are put together
     """
 
-    __slots__ = ("at_ms", "base_ms", "groups", "handles", "runs", "times", "words")
+    __slots__ = ("at_ms", "base_ms", "groups", "handles", "runs", "stitched", "times", "words")
 
     def __init__(
         self,
@@ -70,6 +83,7 @@ class Batch:
         self.times = times
         self.groups = groups
         self.handles: list[int | None] = []
+        self.stitched: Collection[int] = ()
         deltas = repeat(times, sum(runs[1::2])) if isinstance(times, int) else times
         self.at_ms: list[int] = list(accumulate(deltas, initial=base_ms))[1:]
 
@@ -122,6 +136,24 @@ class Batch:
         found.discard(None)
         return found
 
+    def seen(self, wanted: Collection[str]) -> dict[str, int]:
+        """When, as the device told it, each of these identifiers last stood in it."""
+        found = dict.fromkeys(wanted, 0)
+        indexed = {at: word for at, word in enumerate(self.words) if word in found}
+        for code, columns in self.groups.items():
+            at_ms = self._times(code)
+            for at in _IDS.get(code, range(0 if code in KINDS else len(columns))):
+                column = columns[at]
+                if type(column) is bytes:
+                    by_index = dict(zip(column, at_ms, strict=True))
+                    last = {indexed[i]: by_index[i] for i in indexed.keys() & by_index.keys()}
+                else:
+                    many = column if type(column) is list else repeat(column, len(at_ms))
+                    last = dict(zip(many, at_ms, strict=True))
+                for identifier in last.keys() & found.keys():
+                    found[identifier] = max(found[identifier], last[identifier])
+        return found
+
     def resolve(self, handles: Mapping[str, int]) -> None:
         """From here on identifiers are handles; each of `identifiers` has one."""
         self.handles = [handles.get(word) if word else None for word in self.words]
@@ -154,6 +186,7 @@ class Batch:
     def without(self, dead: Collection[int]) -> None:
         """Whom these handles meant is nobody any more."""
         self.handles = [_living(handle, dead) for handle in self.handles]
+        self.stitched = [handle for handle in self.stitched if handle not in dead]
         for code, columns in self.groups.items():
             for at in _IDS.get(code, ()):
                 column = columns[at]
@@ -209,17 +242,21 @@ class Batch:
             handles += (index, handle)
             words.append(word if index in texts else None)
         groups = list(self.groups.values())
-        return _writer.encode((self.base_ms, words[1:], self.runs, self.times, groups, handles))
+        body = self.base_ms, words[1:], self.runs, self.times, groups, handles
+        return _writer.encode((*body, sorted(self.stitched)) if self.stitched else body)
 
     @classmethod
     def from_body(cls, body: bytes) -> "Batch":
         """From `to_body`. Raises msgspec.DecodeError."""
-        base_ms, words, runs, times, columns, handles = _reader.decode(body)
-        codes = dict.fromkeys(runs[::2])
-        groups = {code: _of_today(code, group) for code, group in zip(codes, columns, strict=True)}
-        batch = cls(base_ms, [None, *words], runs, times, groups)
+        row = _reader.decode(body)
+        codes = dict.fromkeys(row.runs[::2])
+        groups = {
+            code: _of_today(code, group) for code, group in zip(codes, row.groups, strict=True)
+        }
+        batch = cls(row.base_ms, [None, *row.words], row.runs, row.times, groups)
         batch.handles = [None] * len(batch.words)
-        for index, handle in zip(handles[::2], handles[1::2], strict=True):
+        batch.stitched = row.stitched
+        for index, handle in zip(row.handles[::2], row.handles[1::2], strict=True):
             batch.handles[index] = handle
         return batch
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloud_bridge import logs, plans
+from cloud_bridge import beacon_cli, logs, plans
 from cloud_bridge.clock import SystemClock
 from cloud_bridge.config import Config, home_of, host_and_port
 from cloud_bridge.inspection import cli as inspecting
@@ -33,6 +33,7 @@ what to try:
   cloud-bridge enrol --data bridge-data --tenant acme --site paris-1 --name gateway-1
   cloud-bridge enrol --data bridge-data --site paris-1 --name kiosk-1 --surface kiosk --zone coffee
   cloud-bridge key add --data bridge-data --site web-shop --origin https://shop.example
+  cloud-bridge beacon add --data bridge-data tag:17 < its-key
   cloud-bridge store set --data bridge-data --site paris-1 store.toml
   cloud-bridge run   --data bridge-data
   cloud-bridge inspect --data bridge-data
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     inspecting.add_options(inspect, _device)
     revoke.add_argument("device", type=_device, help="its number, as `devices` lists it")
     _add_key(commands)
+    beacon_cli.add_command(commands, _add_whose)
     _add_store(commands)
     return parser
 
@@ -306,6 +308,7 @@ _COMMANDS = {
     "revoke": _revoke,
     "devices": _devices,
     "key": _key,
+    "beacon": beacon_cli.run,
     "store": _store,
 }
 

@@ -102,7 +102,7 @@ class Desk:
             if method != "POST":
                 return self._other(method, head)
             _check_form(head)
-            key = _key_in(head)
+            key = key_in(head)
             return None if key is None else self._admitted(key, head)
         except _Refusal as refusal:
             return self._refused(refusal, head)
@@ -270,7 +270,8 @@ def _check_form(head: Head) -> None:
         raise _Refusal(413, "too_long", _TOO_LONG)
 
 
-def _key_in(head: Head) -> str | None:
+def key_in(head: Head) -> str | None:
+    """The API key that a head names."""
     scheme, _, key = head.get(b"authorization", b"").partition(b" ")
     if scheme.lower() != b"bearer":
         key = head.get(b"x-api-key", b"")

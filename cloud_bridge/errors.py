@@ -19,6 +19,10 @@ class KeyRefusedError(BridgeError):
     """Ours: an API key cannot be made as asked. The message says what it can be."""
 
 
+class BeaconError(BridgeError):
+    """Ours: a beacon cannot be registered as asked. The message says what it can be, no key."""
+
+
 class CollectError(BridgeError):
     """Theirs: a body of POST /collect that is not what it should be.
 

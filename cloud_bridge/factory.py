@@ -13,6 +13,7 @@ from typing import Any, Self
 import uvicorn
 
 from cloud_bridge import rules, running
+from cloud_bridge.beacon_desk import BeaconDesk
 from cloud_bridge.broker import choose
 from cloud_bridge.clock import Clock, SystemClock
 from cloud_bridge.collect_desk import CollectPorts
@@ -182,7 +183,14 @@ class Bridge:
                 watch.look()
 
         collect = CollectPorts(self._clock, self.keys, self._collect, look, self.collected)
-        web = Web(Ports(collect, self.health, self.feed))
+        beacons = BeaconDesk(
+            self._suite,
+            self._clock,
+            self.keys,
+            lambda tenant: Registry(home_of(self.config.data, tenant)),
+            look,
+        )
+        web = Web(Ports(collect, self.health, self.feed, beacons))
         server = _Server(
             uvicorn.Config(
                 web,

@@ -6,6 +6,7 @@ Nothing here waits. Prompts go first: somebody is waiting for them.
 import logging
 from collections.abc import Callable, Sequence
 
+from cloud_bridge import registering
 from cloud_bridge.clock import Clock
 from cloud_bridge.dispatch import Downlink, Message
 from cloud_bridge.intake import Intake
@@ -77,6 +78,7 @@ class Following:
         if outcome.messages or outcome.tokens or outcome.events or outcome.answers:
             self._deliver(outcome)
         self._forget_root_keys(turn)
+        registering.follow(self._registry, turn)
         self.due_s = self._intake.outstanding.next_s()
 
     def _prompts(self, turn: Turn) -> list[Message]:

@@ -11,6 +11,7 @@ import msgspec
 from cloud_bridge.batch import Batch
 from cloud_bridge.clock import Clock
 from cloud_bridge.people import NOBODY, People, unpack_offered
+from cloud_bridge.resolving import Resolving
 from cloud_bridge.store import BATCH, DECISION, Store, Writes
 from cloud_bridge.vault import Vault
 
@@ -23,14 +24,30 @@ _SUBJECT_ROWS = 1000
 _SCRUB_ROWS = 100
 # How often there is a look whether something has grown old.
 _LOOK_S = 10.0
+# How often what was learnt of beacons' clocks is written, and of how many at once.
+_CLOCKS_S = 30.0
+_CLOCKS = 500
+# After work on the tables of beacons, so many times as long is left to others.
+_REST = 4
 
 
 class Housekeeping:
-    """`step` when there is time. `keep_days`: how long the log is kept; 0: for ever."""
+    """`step` when there is time. `keep_days`: how long the log is kept; 0: for ever.
+
+    due_s  when there will be more to do that must not wait long; None: there is none
+    """
 
     def __init__(
-        self, store: Store, people: People, vault: Vault, clock: Clock, keep_days: float
+        self,
+        store: Store,
+        people: People,
+        vault: Vault,
+        clock: Clock,
+        keep_days: float,
+        *,
+        resolving: Resolving | None = None,
     ) -> None:
+        self.due_s: float | None = None
         self.dropped = 0
         self.forgotten = 0
         self._store = store
@@ -38,11 +55,15 @@ class Housekeeping:
         self._vault = vault
         self._clock = clock
         self._keep_ms = int(keep_days * DAY_MS)
+        self._resolving = resolving
+        self._clocks_s = float("-inf")
         self._look_s = float("-inf")
         self._behind = -1  # the stranger to go on behind; -1: no round is under way
 
     def step(self, now_s: float) -> bool:
         """Do a little, if there is anything; whether there is more. Raises StorageError."""
+        if self._resolving is not None and self._resolving.handles:
+            self._tend(self._resolving, now_s)
         if self._behind >= 0:
             self._forget_strangers()
             return True
@@ -61,12 +82,31 @@ class Housekeeping:
             self._look_s = now_s + _LOOK_S
         return more
 
+    def _tend(self, resolving: Resolving, now_s: float) -> None:
+        """The tables of beacons: kept up to date, searched, and what they learnt written."""
+        if self.due_s is None or now_s >= self.due_s:
+            more = resolving.step(self._clock.wall_ms() // 1000, self._clock.steady_s)
+            ended_s = self._clock.steady_s()
+            self.due_s = ended_s + _REST * (ended_s - now_s) if more else None
+        if now_s >= self._clocks_s:
+            rows = resolving.learned(_CLOCKS)
+            if rows:
+                self._store.commit(Writes(identities={(r.handle, r.kind): r for r in rows}))
+                resolving.written(rows)
+            if len(rows) < _CLOCKS:
+                self._clocks_s = now_s + _CLOCKS_S
+
     def _forget_strangers(self) -> None:
         """Handles that no row of the log can hold any more, and that lead to nobody."""
         before_day = (self._clock.wall_ms() - self._keep_ms) // DAY_MS
         found, self._behind = self._store.strangers(before_day, self._behind, _SUBJECT_ROWS)
-        # Memory may know that one of them has come back.
-        gone = [handle for handle in found if not self._people.touched_since(handle, before_day)]
+        # Memory may know that one of them has come back; a registered beacon may at any time.
+        kept = self._resolving.handles if self._resolving is not None else {}
+        gone = [
+            handle
+            for handle in found
+            if handle not in kept and not self._people.touched_since(handle, before_day)
+        ]
         if gone:
             self._vault.forget(gone)
             self._people.forget(gone)

@@ -25,6 +25,7 @@ from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.intake import Intake
 from cloud_bridge.plans import Plans
 from cloud_bridge.queues import FairQueue, Turnstile
+from cloud_bridge.registering import Registering
 from cloud_bridge.registry import Registry
 from cloud_bridge.store import Store
 from cloud_bridge.turn import Answer, Arrival, Collected, Outcome, Token, Turn
@@ -86,6 +87,7 @@ class Ingest:
         self.failed = False
         self._store = store
         self._registry = registry
+        self._registering = Registering(registry, intake, clock)
         self._plans = plans
         self._following = Following(intake, registry, downlink, clock, deliver)
         self._clock = clock
@@ -310,6 +312,7 @@ class Ingest:
         turn = Turn()
         self._look_at_registry(turn)
         now_s = self._clock.steady_s()
+        self._registering.step(turn, now_s, urgent=not behind)
         tokens = self._messages(turn, arrivals, now_s)
         answers = self._collected(turn, bodies)
         if self.intake.visiting.stores:
@@ -369,10 +372,10 @@ class Ingest:
 
     def _idle_s(self) -> float:
         """How long there is nothing to do, if nothing comes."""
-        if self._house_more or self.intake.snapshot.under_way:
+        if self._house_more or self.intake.snapshot.under_way or self._registering.more:
             return 0.0
-        due_s = self._following.due_s
-        idle_s = _IDLE_S if due_s is None else due_s - self._clock.steady_s()
+        due = [due_s for due_s in (self._following.due_s, self.housekeeping.due_s) if due_s]
+        idle_s = min(due) - self._clock.steady_s() if due else _IDLE_S
         return max(0.0, min(_IDLE_S, idle_s))
 
     def _is_urgent(self) -> bool:
@@ -390,6 +393,7 @@ class Ingest:
             if version != self._registry_version:
                 self.intake.enrolled(turn, self._registry.devices())
                 self._registry_version = version
+                self._registering.look()
                 if self.intake.without_key:
                     log.error(
                         "%d devices must be enrolled anew: their keys are in another store",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cloud_bridge import restoring
 from cloud_bridge.batch import Batch
+from cloud_bridge.beacons import Beacon
 from cloud_bridge.clock import Clock, estimate
 from cloud_bridge.decision import shows
 from cloud_bridge.decode import decode
@@ -18,8 +19,10 @@ from cloud_bridge.noting import NOTABLE, Noting
 from cloud_bridge.people import MAX_RESIDENT, People
 from cloud_bridge.receiving import GAP_REASONS, MALFORMED, GapRange, NoHello, Opened, Receiver
 from cloud_bridge.registry import Device
+from cloud_bridge.resolving import Resolving
 from cloud_bridge.rules import Rule
 from cloud_bridge.snapshot import Snapshot
+from cloud_bridge.stitching import NO_SOURCE, VISITS
 from cloud_bridge.store import BATCH, DECISION, GAPS, LogRow, Store
 from cloud_bridge.turn import Arrival, Collected, Event, Origin, Turn
 from cloud_bridge.vault import Vault
@@ -100,6 +103,8 @@ class Intake:
         store = self._store
         marks = restoring.checked(store, rebuild)
         self.vault = Vault(self._suite, store, marks.pepper, marks.next_number)
+        self.resolving = Resolving(self.people, self.vault, self.counted)
+        self.resolving.restore(store.identities(), clock.wall_ms() // 1000)
         self.receivers = restoring.receivers(self._suite, store.devices(), store.epochs())
         self.snapshot.grown(restoring.replay(self.people, store, marks))
         self.next_log_id = marks.last + 1
@@ -142,6 +147,33 @@ class Intake:
             receiver.old_ear = old.ear or old.old_ear
             receiver.touched = old.touched | old.holdings.keys()
         return receiver
+
+    def registered(self, turn: Turn, beacons: Sequence[Beacon], now_ms: int) -> None:
+        """Beacons that were registered, or removed. Raises StorageError: some may be in the turn.
+
+        What they are called is somebody's thing from now on, if it was not before.
+        """
+        added = [beacon.name for beacon in beacons if not beacon.removed]
+        handles = {**self.vault.find([b.name for b in beacons]), **self.vault.handles(added)}
+        for beacon in beacons:
+            handle = handles.get(beacon.name)
+            if beacon.key is not None and handle is not None:
+                row = self.resolving.add(handle, beacon, now_ms // 1000)
+                turn.writes.identities[handle, beacon.kind] = row
+            elif handle is not None:
+                self.resolving.remove(handle, beacon.kind)
+                turn.writes.identities[handle, beacon.kind] = None
+            turn.registered.append((beacon.name, beacon.kind, beacon.serial))
+
+    def compared(self, turn: Turn, beacons: Sequence[Beacon]) -> list[Beacon]:
+        """Forget the identities of which none of these is; those of which there is none."""
+        handles = self.vault.find([beacon.name for beacon in beacons])
+        listed = {(handles.get(beacon.name, 0), beacon.kind): beacon for beacon in beacons}
+        held = {(h, kind) for h, kinds in self.resolving.handles.items() for kind in kinds}
+        for handle, kind in held - listed.keys():
+            self.resolving.remove(handle, kind)
+            turn.writes.identities[handle, kind] = None
+        return [beacon for key, beacon in listed.items() if key not in held]
 
     def planned(self, plans: Mapping[str, StorePlan], now_ms: int) -> None:
         """The plans of stores, by site, as they are now. Raises StorageError."""
@@ -193,9 +225,9 @@ class Intake:
 
     def _bodies(self, turn: Turn, site: str, bodies: Sequence[Collected]) -> None:
         batch = Batch.of([t for collected in bodies for t in collected.touchpoints])
-        self._meet(batch)
-        turn.writes.collected.update((collected.key, self.next_log_id) for collected in bodies)
         origin = Origin(site, None, 0, 0, 0, bodies[-1].received_ms)
+        self._meet(origin, batch)
+        turn.writes.collected.update((collected.key, self.next_log_id) for collected in bodies)
         self._fold(turn, origin, batch)
 
     def finish(self, turn: Turn, behind: int = 0) -> None:
@@ -226,6 +258,8 @@ class Intake:
         gone = self.vault.known(identifiers)
         self.vault.forget(gone)
         self.people.forget(gone)
+        self.resolving.forget(gone)
+        turn.erased += identifiers
         self.visiting.forget(gone)
         turn.writes.erased += gone
         return len(gone)
@@ -306,14 +340,17 @@ class Intake:
         header = opened.header
         batch = decode(header.kind, opened.plaintext)
         newest = max(batch.at_ms)
-        self._meet(batch)
-        receiver.hold(opened)
         holding = receiver.holdings[header.epoch]
+        latest = origin.received_ms - newest
+        samples = [holding.clock_ms, receiver.holdings[receiver.next_epoch - 1].clock_ms]
         if is_live:
-            holding.sample(origin.received_ms - newest)
-        holding.count(len(batch), origin.received_ms)
-        samples = (holding.clock_ms, receiver.holdings[receiver.next_epoch - 1].clock_ms)
+            samples.insert(1, latest)
         origin.offset = estimate(samples, newest, origin.received_ms)
+        self._meet(origin, batch)
+        receiver.hold(opened)
+        if is_live:
+            holding.sample(latest)
+        holding.count(len(batch), origin.received_ms)
         batch.correct(origin.offset.ms)
         self.counted["batches"] += 1
         self.counted["touchpoints.from_devices"] += len(batch)
@@ -323,13 +360,20 @@ class Intake:
         if self.visiting.stores:
             self.visiting.hear(origin, batch)
 
-    def _meet(self, batch: Batch) -> None:
+    def _meet(self, origin: Origin, batch: Batch) -> None:
         """Nobody is named in it any more, and all who are meant are in memory.
 
+        What rotates stands for the thing that emits it from here on, where its person agreed.
         Raises StorageError.
         """
         known_below = self.vault.next_handle
-        handles = self.vault.handles(batch.identifiers())
+        identifiers = batch.identifiers()
+        meant: dict[str, int] = {}
+        if self.resolving.handles:
+            meant = self.resolving.meant(batch, identifiers, origin)
+            identifiers -= meant.keys()
+        handles = self.vault.handles(identifiers)
+        handles.update(meant)
         batch.resolve(handles)
         self.people.prefetch(handles.values(), known_below)
         log_id = self.next_log_id  # the row that it will have
@@ -337,7 +381,12 @@ class Intake:
 
     def _fold(self, turn: Turn, origin: Origin, batch: Batch) -> None:
         """A met batch is logged and folded."""
-        self.people.at(self.next_log_id, origin.received_ms, origin.site)
+        source = NO_SOURCE
+        if origin.device is not None:
+            source = (origin.device, origin.generation, origin.epoch)
+        self.people.at(self.next_log_id, origin.received_ms, origin.site, source)
+        if self.resolving.handles and not VISITS.isdisjoint(batch.groups):
+            batch.stitched = self.resolving.handles.keys() & batch.known()
         self._log(turn, origin, BATCH, batch.to_body(), len(batch))
         self.snapshot.grown(len(batch))
         self._count(batch)

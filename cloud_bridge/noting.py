@@ -83,6 +83,10 @@ class Noting:
             self._counted["decisions.too_late"] += 1
             return
         subject = self._people.subject_of(visitor, at_ms)
+        news = self._people.news.get(index)
+        if news is not None and not news.is_news(code, told[3]):
+            self._same_stay(turn, code, {"site": origin.site, "zone": zone}, subject)
+            return
         profile = self._people.profile_of(subject) if subject else None
         situation = Situation(origin.site, zone, origin.received_ms, profile, self.shows)
         decision = decide(self._rules, situation)
@@ -94,8 +98,21 @@ class Noting:
         if self._is_watched():
             place = {"site": origin.site, "zone": zone, "person": self._name(subject)}
             if code == _VISIT_ENTER:
-                turn.events.append(Event("visit", {**place, "known": profile is not None}))
+                fields = {**place, "known": profile is not None}
+                if news is not None:
+                    fields["visits"] = news.stays.visits
+                turn.events.append(Event("visit", fields))
             turn.events.append(_told(place, decision, prompt))
+
+    def _same_stay(
+        self, turn: Turn, code: int, place: dict[str, object], subject: int | None
+    ) -> None:
+        """The stay was decided upon when it was news: its next piece is none."""
+        self._counted["decisions.same_stay"] += 1
+        if code == _VISIT_ENTER:
+            self._counted["visits.continued"] += 1
+            if self._is_watched():
+                turn.events.append(Event("continued", {**place, "person": self._name(subject)}))
 
     def _prompt(
         self, turn: Turn, origin: Origin, touched: tuple[int, int], decision: Decision

@@ -25,6 +25,7 @@ from cloud_bridge.batch import Batch
 from cloud_bridge.identity import Links, holder, linked, without
 from cloud_bridge.profile import Profile
 from cloud_bridge.schemes import LAST_NOBODY, OWN, PERSON, kind_of_handle, nobody_like
+from cloud_bridge.stitching import NO_SOURCE, VISITS, News, Source, Stays, piece_of
 from cloud_bridge.store import SubjectRow
 from edge_sdk.wire.touchpoint import CODES, OUTCOMES
 
@@ -48,6 +49,7 @@ class Subject(msgspec.Struct, array_like=True, gc=False):
     touches  how many touchpoints named it, or a thing that was its own
     links    whose it was, and since when (`identity`)
     profile  a packed `Profile`, or empty
+    stays    a packed `Stays`, or empty
     """
 
     day: int = 0
@@ -56,6 +58,7 @@ class Subject(msgspec.Struct, array_like=True, gc=False):
     site: str = ""
     links: Links = ()
     profile: bytes = b""
+    stays: bytes = b""
 
 
 class Offered(msgspec.Struct, array_like=True, frozen=True):
@@ -86,13 +89,15 @@ _pack = msgspec.msgpack.Encoder().encode
 unpack_offered = msgspec.msgpack.Decoder(Offered).decode
 _subject = msgspec.msgpack.Decoder(Subject).decode
 _profile = msgspec.msgpack.Decoder(Profile).decode
+_stays = msgspec.msgpack.Decoder(Stays).decode
 _totals = msgspec.msgpack.Decoder(dict[str, int]).decode
 
 
 class People:
     """Everything that is derived from the log.
 
-    `at(row)` before the folds of each log row. `most`: records in memory.
+    `at(row)` before the folds of each log row. `most`: records in memory. `news`: what the visits
+    of the batch that was folded last came to, by their places in it.
     """
 
     def __init__(self, rows: Rows, most: int = MAX_RESIDENT) -> None:
@@ -101,6 +106,7 @@ class People:
         self.dirty: set[int] = set()
         self.bound: set[int] = set()
         self.damaged: list[int] = []
+        self.news: dict[int, News] = {}
         self._rows = rows
         self._half = max(1, most // 2)
         self._young: dict[int, Subject] = {}
@@ -111,6 +117,7 @@ class People:
         self._row = 0
         self._day = 0
         self._site = ""
+        self._source = NO_SOURCE
         self._sites: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -246,11 +253,12 @@ class People:
 
     # Folds. Each changes only prefetched records.
 
-    def at(self, row: int, received_ms: int, site: str) -> None:
+    def at(self, row: int, received_ms: int, site: str, source: Source = NO_SOURCE) -> None:
         """The log row whose folds follow."""
         self._row = row
         self._day = received_ms // _DAY_MS
         self._site = self._sites.setdefault(site, site)
+        self._source = source
 
     def apply(self, batch: Batch) -> None:
         """Fold one batch, whose times are corrected."""
@@ -262,6 +270,22 @@ class People:
         if not _FOLDS.keys().isdisjoint(batch.groups):
             for _, code, at_ms, values in batch.told(_FOLDS.keys()):
                 _FOLDS[code](self, values, at_ms)
+        self.news = self._stitched(batch) if batch.stitched else {}
+
+    def _stitched(self, batch: Batch) -> dict[int, News]:
+        news: dict[int, News] = {}
+        for place, code, at_ms, values in batch.told(VISITS):
+            handle = values[1]
+            if handle not in batch.stitched or self._ahead.get(handle, 0) >= self._row:
+                continue
+            piece = piece_of(code, at_ms, values, self._site, self._source)
+            if piece is not None:
+                subject = self._young[handle]
+                stays = stays_in(subject)
+                news[place] = stays.hear(piece)
+                subject.stays = _pack(stays)
+                self.dirty.add(handle)
+        return news
 
     def apply_offered(self, offered: Offered) -> None:
         """Fold one decision."""
@@ -350,6 +374,11 @@ class People:
         known = self._young.get(subject)
         return _profile(known.profile) if known is not None and known.profile else None
 
+    def packed_profile_of(self, subject: int) -> bytes:
+        """The same, packed: another object whenever it has changed."""
+        known = self._young.get(subject)
+        return b"" if known is None else known.profile
+
     def subject(self, handle: int) -> Subject:
         """One record. Raises StorageError."""
         self.prefetch([handle])
@@ -376,7 +405,17 @@ def digest(people: People, rows: AllRows) -> str:
 
 def profile_in(subject: Subject) -> Profile:
     """The profile in a record."""
-    return _profile(subject.profile) if subject.profile else Profile()
+    return unpacked_profile(subject.profile)
+
+
+def unpacked_profile(packed: bytes) -> Profile:
+    """The profile of `Subject.profile`."""
+    return _profile(packed) if packed else Profile()
+
+
+def stays_in(subject: Subject) -> Stays:
+    """The stays in a record."""
+    return _stays(subject.stays) if subject.stays else Stays()
 
 
 def _sealed(body: bytes) -> bytes:

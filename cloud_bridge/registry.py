@@ -1,8 +1,8 @@
-"""Which devices and API keys there are: a small file of its own, watched by the bridge.
+"""Which devices, API keys and beacons there are: a small file of its own, watched by the bridge.
 
 It is written by the command line, and apart from the store so that devices are enrolled and revoked
-while the bridge owns the store. A root key stays here until the bridge has taken it over; of an API
-key only the digest ever is.
+while the bridge owns the store. A device's root key and a beacon's key stay here until the bridge
+has taken them over; of an API key only the digest ever is.
 """
 
 import secrets
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from cloud_bridge.errors import BridgeError
+from cloud_bridge.beacons import MAX_IDENTITIES, Beacon
+from cloud_bridge.errors import BeaconError, BridgeError
 from cloud_bridge.keys import ApiKey, checked, digest_of, new_key
 from edge_sdk.adapters.sqlite import (
     Connection,
@@ -30,6 +31,7 @@ from edge_sdk.wire.topics import is_tenant
 
 FILE_NAME = "devices.sqlite"
 
+_WAITING = "key IS NOT NULL OR removed = 1"
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS devices (
@@ -40,7 +42,13 @@ _SCHEMA = (
         id INTEGER PRIMARY KEY, site TEXT NOT NULL, digest BLOB NOT NULL UNIQUE,
         origins TEXT NOT NULL, rate_per_s INTEGER NOT NULL, burst INTEGER NOT NULL,
         created_ms INTEGER NOT NULL, revoked INTEGER NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS beacons (
+        name TEXT NOT NULL, kind TEXT NOT NULL, serial INTEGER NOT NULL,
+        exponent INTEGER NOT NULL, beacon_time_s INTEGER NOT NULL, at_s INTEGER NOT NULL,
+        key BLOB, removed INTEGER NOT NULL, PRIMARY KEY (name, kind)) WITHOUT ROWID""",
+    f"CREATE INDEX IF NOT EXISTS waiting ON beacons (name) WHERE {_WAITING}",
 )
+_BEACON = "SELECT name, kind, serial, exponent, beacon_time_s, at_s, key, removed FROM beacons"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +206,73 @@ class Registry:
             raise BridgeError(f"no API key has the id {id_}")
         with transaction(self._connection(), self.path):
             self._connection().execute("UPDATE keys SET revoked = 1 WHERE id = ?", (id_,))
+
+    # Beacons
+
+    def beacons(self) -> list[Beacon]:
+        """All beacons, by name; what is to be removed as well."""
+        return self._beacons(f"{_BEACON} ORDER BY name, kind")
+
+    def waiting_beacons(self, most: int) -> list[Beacon]:
+        """Some of those that the bridge has yet to take over, or to forget."""
+        return self._beacons(f"{_BEACON} WHERE {_WAITING} LIMIT ?", most)
+
+    def add_beacon(self, beacon: Beacon) -> None:
+        """Register it, in the place of one of that name and kind. Raises BeaconError: no room."""
+        with transaction(self._connection(), self.path):
+            [(there,)] = self._select("SELECT count(*) FROM beacons")
+            if there >= MAX_IDENTITIES:
+                raise BeaconError(f"a tenant has at most {MAX_IDENTITIES} beacons")
+            self._connection().execute(
+                "INSERT OR REPLACE INTO beacons VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+                (
+                    beacon.name,
+                    beacon.kind,
+                    beacon.serial,
+                    beacon.exponent,
+                    beacon.beacon_time_s,
+                    beacon.at_s,
+                    beacon.key,
+                ),
+            )
+
+    def remove_beacon(self, name: str, kind: str | None = None) -> int:
+        """Have a beacon forgotten, of one kind or of all; of how many kinds it was there."""
+        with transaction(self._connection(), self.path):
+            [(there,)] = self._select(
+                "SELECT count(*) FROM beacons WHERE name = ? AND kind = coalesce(?, kind)"
+                " AND removed = 0",
+                (name, kind),
+            )
+            self._connection().execute(
+                "UPDATE beacons SET removed = 1, key = NULL"
+                " WHERE name = ? AND kind = coalesce(?, kind)",
+                (name, kind),
+            )
+        found: int = there
+        return found
+
+    def beacons_taken(self, taken: Sequence[tuple[str, str, int]]) -> None:
+        """The store holds the keys of these (name, kind, serial), or nothing of them any more."""
+        with transaction(self._connection(), self.path):
+            which = "WHERE name = ? AND kind = ? AND serial = ?"
+            many = self._connection().executemany
+            many(f"DELETE FROM beacons {which} AND removed = 1", taken)  # noqa: S608
+            many(f"UPDATE beacons SET key = NULL {which}", taken)  # noqa: S608
+
+    def forget_beacons(self, names: Sequence[str]) -> None:
+        """Nothing is known of these any more."""
+        with transaction(self._connection(), self.path):
+            sql = "DELETE FROM beacons WHERE name = ?"
+            self._connection().executemany(sql, [(name,) for name in names])
+
+    def _beacons(self, sql: str, *parameters: int) -> list[Beacon]:
+        return [
+            Beacon(name, kind, serial, exponent, beacon_time_s, at_s, key, bool(removed))
+            for name, kind, serial, exponent, beacon_time_s, at_s, key, removed in self._select(
+                sql, parameters
+            )
+        ]
 
     def _select(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with translated(self.path):

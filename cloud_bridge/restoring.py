@@ -11,6 +11,7 @@ from cloud_bridge.errors import SnapshotError
 from cloud_bridge.holding import Holding
 from cloud_bridge.people import NOBODY, People, unpack_offered
 from cloud_bridge.receiving import Ear, Receiver
+from cloud_bridge.stitching import NO_SOURCE
 from cloud_bridge.store import (
     BATCH,
     DECISION,
@@ -145,7 +146,10 @@ def replay(people: People, store: Store, marks: Marks) -> int:
 def _fold(people: People, row: LogRow, erased: set[int]) -> None:
     if row.kind not in (BATCH, DECISION):
         return
-    people.at(row.id, row.received_ms, row.site)
+    source = NO_SOURCE
+    if row.device is not None:
+        source = (row.device, row.generation, row.epoch)
+    people.at(row.id, row.received_ms, row.site, source)
     try:
         if row.kind == BATCH:
             batch = Batch.from_body(row.body)

@@ -1,7 +1,8 @@
 """What an identifier belongs to, by its scheme: the part before its first colon.
 
 Only log-ins, cards and the like name a person; only a person's own things can lead to one; what
-people share never does.
+people share never does. Nor does an identifier that changes with time, by itself: whose it is, the
+bridge may know (cloud_bridge/resolving.py), and then the thing that emits it stands in its place.
 """
 
 from typing import Final, TypeGuard
@@ -10,9 +11,9 @@ OTHER, PERSON, OWN, SHARED = range(4)
 
 _KINDS: Final = {
     **dict.fromkeys(("crm", "login", "loyalty"), PERSON),
-    **dict.fromkeys(("app", "ble", "cookie", "phone", "rpa", "tag"), OWN),
+    **dict.fromkeys(("app", "ble", "cookie", "phone", "tag"), OWN),
     **dict.fromkeys(("kiosk", "line", "number", "tablet", "wifi"), SHARED),
-    "tel": OTHER,
+    **dict.fromkeys(("eid", "rpa", "tel"), OTHER),
     "p24": OTHER,  # a gateway's pseudonym, which it forgets within 24 hours: it leads to nobody
 }
 # A handle's lowest bits hold its kind, so that a log without identifiers still tells.

@@ -7,6 +7,7 @@ from cloud_bridge.store import (
     WAITING,
     DeviceRow,
     EpochRow,
+    IdentityRow,
     LogRow,
     PromptRow,
     SubjectRow,
@@ -53,6 +54,10 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS vault (
         handle INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, key BLOB NOT NULL,
         sealed BLOB NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS identities (
+        handle INTEGER NOT NULL, kind TEXT NOT NULL, serial INTEGER NOT NULL,
+        exponent INTEGER NOT NULL, sealed BLOB NOT NULL, clock BLOB NOT NULL,
+        PRIMARY KEY (handle, kind)) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS erased (handle INTEGER PRIMARY KEY)",
     """CREATE TABLE IF NOT EXISTS subjects (
         handle INTEGER PRIMARY KEY, as_of INTEGER NOT NULL, day INTEGER NOT NULL,
@@ -68,6 +73,7 @@ COLUMNS = {
         ("prompts", PromptRow),
         ("visits", VisitRow),
         ("vault", VaultRow),
+        ("identities", IdentityRow),
         ("subjects", SubjectRow),
     )
 }

@@ -22,6 +22,7 @@ from cloud_bridge.store import (
     WAITING,
     DeviceRow,
     EpochRow,
+    IdentityRow,
     LogRow,
     Marks,
     PromptRow,
@@ -136,6 +137,8 @@ class SqliteStore:
                 # Kept apart from the vault: a copy without it must not give them out again.
                 highest = max(row.handle for row in writes.vault)
                 _mark(database, "next_number", (highest >> KIND_BITS) + 1)
+            if writes.identities:
+                self._identities(database, writes.identities)
             put(PUT["log"], map(_values["log"], writes.log))
             put(PUT["devices"], map(_values["devices"], writes.devices.values()))
             epochs = [row for row in writes.epochs.values() if row is not None]
@@ -152,6 +155,14 @@ class SqliteStore:
                 self._set_aside(database, writes.set_aside)
             self._derive(database, writes)
             self._destroy(database, writes)
+
+    def _identities(
+        self, database: Connection, identities: Mapping[tuple[int, str], IdentityRow | None]
+    ) -> None:
+        rows = [row for row in identities.values() if row is not None]
+        database.executemany(PUT["identities"], map(_values["identities"], rows))
+        gone = [key for key, row in identities.items() if row is None]
+        database.executemany("DELETE FROM identities WHERE handle = ? AND kind = ?", gone)
 
     def _visits(
         self, database: Connection, visits: Mapping[tuple[str, int], VisitRow | None]
@@ -186,6 +197,7 @@ class SqliteStore:
         _mark(database, "next_number", self._next_number(database))
         database.executemany("DELETE FROM vault WHERE handle = ?", gone)
         database.executemany("DELETE FROM subjects WHERE handle = ?", gone)
+        database.executemany("DELETE FROM identities WHERE handle = ?", gone)
         database.executemany("DELETE FROM visits WHERE visitor = ?", gone)
         if writes.erased:
             erased = [(handle,) for handle in writes.erased]
@@ -230,6 +242,10 @@ class SqliteStore:
         """See Store."""
         sql = f"{SELECT['vault']} WHERE handle = ?"
         return {row[0]: VaultRow(*row) for row in self._each(sql, handles)}
+
+    def identities(self) -> Iterator[IdentityRow]:
+        """See Store."""
+        return self._rows("identities", IdentityRow)
 
     def erased(self) -> set[int]:
         """See Store."""

@@ -17,7 +17,7 @@ from typing import Protocol
 BATCH, GAPS, DECISION = 1, 3, 16
 
 # Of what form derived rows are. Another one is rebuilt from the log.
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,22 @@ class SubjectRow:
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityRow:
+    """A rotating identity: of which handle, of which kind ("eid", "irk"), and its key, sealed.
+
+    `serial` is its registration's. `clock` is what has been learnt of a beacon's clock
+    (`resolving`), or empty.
+    """
+
+    handle: int
+    kind: str
+    serial: int
+    exponent: int
+    sealed: bytes = field(repr=False)
+    clock: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class VisitRow:
     """An open visit that the bridge made itself; `visitor` is a handle.
 
@@ -153,9 +169,9 @@ class Writes:
     """What one transaction does.
 
     `watermark` only ever rises. `erased` destroys handles that the log may still hold, and all that
-    was set aside, which may name anybody; `forgotten` destroys such as the log does not hold. A row
-    of the vault may have the digest of one that is destroyed with it. `visits` by site and number;
-    None: it has ended.
+    was set aside, which may name anybody; `forgotten` destroys such as the log does not hold. Both
+    destroy the identities of their handles as well. A row of the vault may have the digest of one
+    that is destroyed with it. `visits` by site and number; None: it has ended.
     """
 
     log: list[LogRow] = field(default_factory=list)
@@ -166,6 +182,7 @@ class Writes:
     collected: dict[bytes, int] = field(default_factory=dict)
     set_aside: list[tuple[int, int, int, bytes]] = field(default_factory=list)
     vault: list[VaultRow] = field(default_factory=list)
+    identities: dict[tuple[int, str], IdentityRow | None] = field(default_factory=dict)
     subjects: dict[int, SubjectRow] = field(default_factory=dict)
     watermark: int | None = None
     erased: list[int] = field(default_factory=list)
@@ -182,6 +199,7 @@ class Writes:
                 self.collected,
                 self.set_aside,
                 self.vault,
+                self.identities,
                 self.subjects,
                 self.erased,
                 self.forgotten,
@@ -233,6 +251,8 @@ class Store(Protocol):
     def vault_rows(self, handles: Sequence[int]) -> Mapping[int, VaultRow]:
         """The vault's rows of those that were not erased."""
         ...
+
+    def identities(self) -> Iterable[IdentityRow]: ...
 
     def erased(self) -> set[int]:
         """Handles that were erased, as long as the log may still hold them."""

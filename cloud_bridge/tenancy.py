@@ -109,7 +109,12 @@ class Tenancy:
             clock=self._clock,
             deliver=self._deliverer(),
             housekeeping=Housekeeping(
-                self._store, intake.people, intake.vault, self._clock, self._keep_days
+                self._store,
+                intake.people,
+                intake.vault,
+                self._clock,
+                self._keep_days,
+                resolving=intake.resolving,
             ),
             plans=self._plans,
             turnstile=self._turnstile,
@@ -169,6 +174,7 @@ class Tenancy:
             "waiting": ingest.waiting(),
             "lag_ms": ingest.oldest_ms(),
             "prompts_outstanding": len(intake.outstanding),
+            "beacons": intake.resolving.health(),
             "presence": {
                 "stores": len(intake.visiting.stores),
                 "open_visits": intake.visiting.open_visits,

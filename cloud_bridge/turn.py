@@ -67,6 +67,9 @@ class Turn:
     prompts   new ones, to dispatch
     started   devices whose hello opened an epoch
     adopted   (device, generation) whose root keys have been taken over
+    registered
+              (name, kind, serial) of beacons that have been taken over, or forgotten
+    erased    identifiers that have been erased
     """
 
     writes: Writes = field(default_factory=Writes)
@@ -76,6 +79,8 @@ class Turn:
     prompts: list[PromptRow] = field(default_factory=list)
     started: set[int] = field(default_factory=set)
     adopted: list[tuple[int, int]] = field(default_factory=list)
+    registered: list[tuple[str, str, int]] = field(default_factory=list, repr=False)
+    erased: list[str] = field(default_factory=list, repr=False)
     events: list[Event] = field(default_factory=list)
 
 

@@ -7,7 +7,8 @@ A handle is never given out twice: an identifier that comes again after that is 
 
     handle   a number that counts up, times 4, plus what its identifier belongs to (`schemes`)
     digest   BLAKE2b-128 of the identifier under the vault's pepper (RFC 7693)
-    nonce    13 bytes: log row 8 | place in its batch 4 | 1; all zero for the identifier itself
+    nonce    13 bytes: log row 8 | place in its batch 4 | 1; registration 8 | 0000 | 2 for a key of
+             a beacon; all zero for the identifier itself
 """
 
 import hashlib
@@ -91,10 +92,14 @@ class Vault:
 
     def known(self, identifiers: Sequence[str]) -> list[int]:
         """The handles of such as have one, be it not committed yet. Raises StorageError."""
-        digests = [self._digest(identifier) for identifier in identifiers]
-        found = {*self._rows.handles(digests).values()}
-        found.update(self._fresh[digest] for digest in digests if digest in self._fresh)
-        return sorted(found - self._destroyed)
+        return sorted(self.find(identifiers).values())
+
+    def find(self, identifiers: Iterable[str]) -> dict[str, int]:
+        """The same, by identifier."""
+        digests = {identifier: self._digest(identifier) for identifier in identifiers}
+        handles = {**self._rows.handles([*digests.values()]), **self._fresh}
+        found = {name: handles[digest] for name, digest in digests.items() if digest in handles}
+        return {name: handle for name, handle in found.items() if handle not in self._destroyed}
 
     def made(self) -> list[VaultRow]:
         """The rows of handles that were made since the last call: a commit follows."""
@@ -121,6 +126,21 @@ class Vault:
         if row is None:
             return None
         return self._suite.open(row.key, _nonce(log_id, place), _HEADER, sealed)
+
+    def seal_key(self, handle: int, serial: int, key: bytes) -> bytes:
+        """A beacon's key, under the key of the handle that it is of. Raises StorageError.
+
+        `serial`: of no other registration.
+        """
+        row = self._uncommitted.get(handle) or self._rows.vault_rows([handle])[handle]
+        return self._suite.seal(row.key, _key_nonce(serial), _HEADER, key)
+
+    def unseal_key(self, handle: int, serial: int, sealed: bytes) -> bytes | None:
+        """From `seal_key`; None: it was destroyed, or is not that. Raises StorageError."""
+        row = self._rows.vault_rows([handle]).get(handle)
+        if row is None:
+            return None
+        return self._suite.open(row.key, _key_nonce(serial), _HEADER, sealed)
 
     def forget(self, handles: Iterable[int]) -> None:
         """Remember none of these: their rows are about to be destroyed, or are never written."""
@@ -159,3 +179,7 @@ class Vault:
 
 def _nonce(log_id: int, place: int) -> bytes:
     return struct.pack(">QIB", log_id, place, 1)
+
+
+def _key_nonce(serial: int) -> bytes:
+    return struct.pack(">QIB", serial, 0, 2)

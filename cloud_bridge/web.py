@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from cloud_bridge import beacon_desk
+from cloud_bridge.beacon_desk import BeaconDesk
 from cloud_bridge.collect import MAX_BODY_BYTES, TYPES, Body
 from cloud_bridge.collect_app import CollectApp
 from cloud_bridge.collect_desk import PATH, RETRY_AFTER_S, CollectPorts, Desk
@@ -37,10 +39,26 @@ sent again, it is accepted and counted once. The answer comes when all is on dis
 
 """
 
+_BEACONS = """
+For the back end of an app, with the API key of a site that has no origins. A person's own thing,
+`tag:...` or `app:...`, is known again by what it emits, once it or who has it consented to
+`in_store_prompts`:
+
+```json
+{"id": "app:7f3a", "kind": "eid", "public_key": "64 hex digits", "exponent": 10, "clock_s": 0}
+```
+
+answers with `resolver_public_key`, with which the app makes the same identity key
+(docs/beacons.md). `"key": "32 hex digits"` in the place of `public_key` is that key itself; with
+`"kind": "irk"`, the identity resolving key of a paired phone. One of that id and kind is replaced.
+`DELETE` with `{"id": "app:7f3a"}` forgets the beacon and its key.
+"""
+
 _FEED = """
-Server-sent events, from now on: `visit`, `prompt`, `no_prompt` (and which clause of which rule
-failed), `outcome`, `gap`, `refused`. A person is a short handle that no other start of the bridge
-can relate. Whoever reads too slowly loses the oldest.
+Server-sent events, from now on: `visit`, `continued` (a visit that its devices had cut in pieces
+goes on), `prompt`, `no_prompt` (and which clause of which rule failed), `outcome`, `gap`,
+`refused`. Of a registered beacon `visits` says how many there were. A person is a short handle that
+no other start of the bridge can relate. Whoever reads too slowly loses the oldest.
 """
 
 
@@ -51,6 +69,7 @@ class Ports:
     collect: CollectPorts
     health: Callable[[], dict[str, object]]
     feed: Feed
+    beacons: BeaconDesk
 
 
 class Web:
@@ -100,6 +119,19 @@ def _rest(ports: Ports) -> FastAPI:
         stream: AsyncIterator[bytes] = ports.feed.watch()
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
+    async def beacons(request: Request) -> Response:
+        raw = bytearray()
+        async for part in request.stream():
+            raw += part
+            if len(raw) > beacon_desk.MAX_BODY_BYTES:
+                break
+        head = dict(request.headers.raw)
+        status, said = await ports.beacons.answer(request.method, head, bytes(raw))
+        return _json(said, status)
+
+    path = beacon_desk.PATH
+    app.post(path, summary="Register a beacon that rotates", description=_BEACONS)(beacons)
+    app.delete(path, summary="Forget a beacon, and its key")(beacons)
     return app
 
 

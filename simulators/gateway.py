@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edge_sdk.presence.nearest import NearestReceiver
 from edge_sdk.presence.presence import Presence
 from edge_sdk.presence.radio_map import PathLoss
+from edge_sdk.presence.settings import PresenceSettings
 from edge_sdk.presence.zone_belief import ZoneBeliefs
 from edge_sdk.sources.reading import Reading
 from edge_sdk.wire.touchpoint import Touchpoint
@@ -21,13 +22,19 @@ TICK_MS = 1_000
 LINGER_MS = 30_000  # after the last reading, so that silence may close visits
 
 
-def presence_of(_day: StoreDay) -> Presence:
-    """The presence engine of this store, as it is when the store opens: zones, by path loss.
+# For prompts that come while she is still there: earlier than the defaults, and less sure.
+SETTINGS = PresenceSettings(min_dwell_ms=3_000, change_ms=4_000, forget_ms=25_000)
+_EXPONENT = 1.8  # an open room
+_TEMPERING = 0.8
+_OUTSIDE = 0.05  # the walks begin and end inside
 
-    A gateway has it behind a privacy mode. Here everybody carries a tag of the store's.
-    """
+
+def presence_of(day: StoreDay) -> Presence:
+    """The presence engine of this store, as it is when the store opens; nobody has surveyed it."""
     plan = store_plan().plan
-    return Presence(ZoneBeliefs(plan, PathLoss(plan)), plan.receivers)
+    radio = PathLoss(plan, exponent=_EXPONENT)
+    beliefs = ZoneBeliefs(plan, radio, tempering=_TEMPERING, outside=_OUTSIDE)
+    return Presence(beliefs, sorted(day.zones), SETTINGS)
 
 
 def simple_presence_of(day: StoreDay) -> NearestReceiver:

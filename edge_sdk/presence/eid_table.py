@@ -131,13 +131,40 @@ class EidTable:
             raise ValueError("an exponent is 0 to 15")
         if not 0 <= beacon_time_s <= MAX_TIME_S:
             raise ValueError("a beacon's time is 32 bits of seconds")
-        self.remove(name)
         offset_us = (beacon_time_s - at_s) * _US
         clock = _Clock(offset_us - _US, offset_us + _US, at_s, beacon_time_s >> exponent)
+        self._put(name, identity_key, exponent, clock, at_s)
+
+    def restore(
+        self,
+        name: str,
+        identity_key: bytes,
+        exponent: int,
+        clock: "tuple[int, int, int, int]",
+        now_s: int,
+    ) -> None:
+        """Take in an identity again with what `clock` told of it."""
+        self._put(name, identity_key, exponent, _Clock(*clock), now_s)
+
+    def clock(self, name: str) -> "tuple[int, int, int, int] | None":
+        """What has been learnt of a beacon's clock, for `restore`; None: there is none.
+
+        (at least, at most so many us ahead of ours at, that time in s, the last period heard).
+        """
+        identity = self._by_name.get(name)
+        if identity is None:
+            return None
+        clock = identity.clock
+        return clock.low_us, clock.high_us, clock.synced_s, clock.period
+
+    def _put(
+        self, name: str, identity_key: bytes, exponent: int, clock: _Clock, now_s: int
+    ) -> None:
+        self.remove(name)
         identity = _Identity(name, identity_key, exponent, clock, len(self._ring))
         self._by_name[name] = identity
         self._ring.append(identity)
-        self._fill(identity, at_s)
+        self._fill(identity, now_s)
 
     def remove(self, name: str) -> None:
         """Forget an identity and its key, if it is there."""
@@ -156,15 +183,24 @@ class EidTable:
         # The calendar may hold it for a while; there is nothing in it any more.
         identity.due, identity.key, identity.eids = -1, b"", []
 
-    def resolve(self, eid: bytes, at_s: int) -> "str | None":
-        """The name of the identity that emitted this, or None. A look-up."""
+    def whose(self, eid: bytes) -> "str | None":
+        """The name of the identity that may emit this; nothing is learnt or remembered of it."""
+        identity = self._by_eid.get(eid)
+        return None if identity is None else identity.name
+
+    def resolve(self, eid: bytes, at_s: int, late_s: int = 0) -> "str | None":
+        """The name of the identity that emitted this, or None. A look-up.
+
+        late_s  it may have been heard as much earlier: what is told of a visit is told when it is
+                over. Of that long before an EID changed, the one before is no replay.
+        """
         identity = self._by_eid.get(eid)
         if identity is None:
             self.counts["unknown"] += 1
             if len(eid) == EID_BYTES:
                 self._miss(eid, at_s)
             return None
-        if not self._heard(identity, identity.first + identity.eids.index(eid), at_s):
+        if not self._heard(identity, identity.first + identity.eids.index(eid), at_s, late_s):
             self.counts["refused"] += 1
             return None
         self.counts["resolved"] += 1
@@ -232,12 +268,16 @@ class EidTable:
             min(max(0, high_s), MAX_TIME_S) >> exponent,
         )
 
-    def _heard(self, identity: _Identity, period: int, at_s: int) -> bool:
+    def _heard(self, identity: _Identity, period: int, at_s: int, late_s: int) -> bool:
         """Whether the beacon can have been in this period; learns from it."""
         clock = identity.clock
         if period == clock.period and 0 <= at_s - clock.synced_s < _SILENT_S:
             return True  # several receivers hear it many times a minute
         low, high = self._expected(identity, clock, at_s)
+        if late_s and period < low:
+            earliest, _ = self._expected(identity, clock, at_s - late_s)
+            if earliest <= period:
+                return True  # and nobody knows when it was heard
         expected = low <= period <= high
         if at_s < clock.synced_s:
             return expected  # late news of what was so before

@@ -12,7 +12,7 @@ from ..wire.touchpoint import make
 from .engine import DROPS, RSSI_MAX_DBM, RSSI_MIN_DBM, is_beacon, is_rssi, is_time
 from .settings import PresenceSettings
 from .silence import Silence
-from .statistics import MAX_RECEIVERS, Log, middle, summary
+from .statistics import MAX_RECEIVERS, Log, median, summary
 from .visits import NOWHERE, Numbers, Visits
 
 TYPE_CHECKING = False  # a board has no `typing`
@@ -38,7 +38,8 @@ class Presence:
     settings   times and levels
 
     The same readings give the same touchpoints. Memory is bounded by `settings.max_beacons`; of
-    sixteen beacons, those in no zone first, the one heard longest ago is evicted for a new one.
+    sixteen beacons, those in no zone first, then the newest ones, then the one heard longest ago,
+    one is evicted for a new one.
     """
 
     __slots__ = (
@@ -290,6 +291,7 @@ class Presence:
         if len(log):
             heard = self._heard(beacon)
             beacon.silence.hear(self._step_ms / 1000)
+            beacon.known = min(3, beacon.known + 1)
             if self._settings.window_ms:
                 beacon.keep(log)
             beacon.log = Log()
@@ -309,12 +311,12 @@ class Presence:
     def _heard(self, beacon: "_Beacon") -> "list[tuple[str, float, int]]":
         """A step's readings by receiver: its name, their median, their number."""
         heard = []
-        best_dbm = -999
+        best_dbm = -999.0
         for number, rising_dbm, readings in beacon.log.by_receiver():
-            middle_dbm = middle(rising_dbm)
-            heard.append((self._names[number], float(middle_dbm), readings))
-            if middle_dbm > best_dbm:
-                best_dbm = middle_dbm
+            median_dbm = median(rising_dbm)
+            heard.append((self._names[number], median_dbm, readings))
+            if median_dbm > best_dbm:
+                best_dbm = median_dbm
                 beacon.best = number
         return heard
 
@@ -426,6 +428,7 @@ class _Beacon:
         "belief",
         "best",
         "heard_ms",
+        "known",
         "log",
         "name",
         "positioned_ms",
@@ -447,6 +450,7 @@ class _Beacon:
         self.heard_ms = self.stepped_ms = self.window_from_ms = self.positioned_ms = at_ms
         self.best = 0  # the receiver that heard it best, in the last step in which any did
         self.seat = 0  # among all beacons
+        self.known = 0  # steps in which it was heard, up to a few
 
     def keep(self, log: Log) -> None:
         """Add a step's readings to the window's."""
@@ -454,9 +458,9 @@ class _Beacon:
             self.window = Log(1024)
         self.window.extend(log)
 
-    def rank(self) -> "tuple[bool, int]":
-        """The lowest is evicted first."""
-        return self.visits.zone != NOWHERE, self.heard_ms
+    def rank(self) -> "tuple[bool, int, int]":
+        """The lowest is evicted first: who passes before who is in a zone, and who is new first."""
+        return self.visits.zone != NOWHERE, self.known, self.heard_ms
 
 
 def _is_summary(window_ms: object, readings: object) -> bool:

@@ -4,9 +4,11 @@
 class PresenceSettings:
     """How sure and how slow an engine is; the defaults suit a shop with zones of 5 m and more.
 
-    enter_level, exit_level  a zone is entered above the one and left below the other
-    min_dwell_ms       who stays less than that in a zone was no visitor of it
-    return_ms          who is back within that has not left
+    margin             by so much must the one place be more probable than the other, to count
+    min_dwell_ms       what it takes at least to have entered a zone from nowhere,
+    change_ms          to have gone on to another zone,
+    return_ms          and to have left: who is back within that has not
+    lag_ms             how late a belief is, about
     forget_ms          nothing heard of a beacon for so long, by receivers that may be dead: it left
     window_ms          a `sighting` sums up this much of one beacon at one receiver; 0: none is made
     position_every_ms  between two `position`s of a beacon; 0: none
@@ -16,10 +18,11 @@ class PresenceSettings:
     """
 
     __slots__ = (
+        "change_ms",
         "dwell_marks_ms",
-        "enter_level",
-        "exit_level",
         "forget_ms",
+        "lag_ms",
+        "margin",
         "max_beacons",
         "min_dwell_ms",
         "position_every_ms",
@@ -31,10 +34,11 @@ class PresenceSettings:
     def __init__(
         self,
         *,
-        enter_level: float = 0.6,
-        exit_level: float = 0.25,
-        min_dwell_ms: int = 4_000,
+        margin: float = 0.35,
+        min_dwell_ms: int = 5_000,
+        change_ms: int = 8_000,
         return_ms: int = 10_000,
+        lag_ms: int = 1_500,
         forget_ms: int = 120_000,
         window_ms: int = 5_000,
         position_every_ms: int = 2_500,
@@ -42,16 +46,17 @@ class PresenceSettings:
         max_beacons: int = 4_096,
         trust_ms: int = 5_000,
     ) -> None:
-        if not 0 < exit_level < enter_level < 1:
-            raise ValueError("0 < exit_level < enter_level < 1")
-        if min(min_dwell_ms, return_ms, window_ms, position_every_ms) < 0:
+        if not 0 <= margin < 1:
+            raise ValueError("0 <= margin < 1")
+        if min(min_dwell_ms, change_ms, return_ms, lag_ms, window_ms, position_every_ms) < 0:
             raise ValueError("times are not negative")
         if min(max_beacons, forget_ms, trust_ms) < 1:
             raise ValueError("max_beacons, forget_ms and trust_ms are 1 at least")
-        self.enter_level = enter_level
-        self.exit_level = exit_level
+        self.margin = margin
         self.min_dwell_ms = min_dwell_ms
+        self.change_ms = change_ms
         self.return_ms = return_ms
+        self.lag_ms = lag_ms
         self.forget_ms = forget_ms
         self.window_ms = window_ms
         self.position_every_ms = position_every_ms

@@ -8,28 +8,31 @@ import math
 
 TYPE_CHECKING = False  # a board has no `typing`
 if TYPE_CHECKING:
-    from array import array
-    from typing import Any
-
     from .floor import FloorPlan, Zone
     from .radio_map import RadioMap
 
     Place = tuple[float, float]
 
 _SAMPLE_M = 1.0
-_FORGET = 0.002  # so much of a belief starts anew each step
-_WALLS = 0.3  # of a step out of all zones, or into one: there are more walls than doors
+_WALLS = 0.1  # of the steps that would leave the shop, those that find a door
+_STREET_M = 12.0  # from a door, each way
 
 
 class Spot:
-    """Some places of one zone (by number) on one floor, and what they are on average."""
+    """Some places of one zone (by number) on one floor, and what they are on average.
 
-    __slots__ = ("area", "floor", "places", "size_m", "x_m", "y_m", "zone")
+    beyond  it lies beyond all zones, behind the walls of the shop
+    """
 
-    def __init__(self, zone: int, floor: int, places: "list[Place]", size_m: float) -> None:
+    __slots__ = ("area", "beyond", "floor", "places", "size_m", "x_m", "y_m", "zone")
+
+    def __init__(
+        self, zone: int, floor: int, places: "list[Place]", size_m: float, beyond: bool
+    ) -> None:
         self.zone = zone
         self.floor = floor
         self.places = places
+        self.beyond = beyond
         self.area = float(len(places))
         self.size_m = size_m
         self.x_m = sum([x_m for x_m, _ in places]) / len(places)
@@ -55,20 +58,25 @@ def zone_names(plan: "FloorPlan") -> "list[str]":
     return names
 
 
-def spots_of(plan: "FloorPlan", size_m: float, margin_m: float, most: int) -> "list[Spot]":
+def spots_of(
+    plan: "FloorPlan", size_m: float, margin_m: float, most: int, doors: "tuple[Place, ...]"
+) -> "list[Spot]":
     """The spots of a plan, zone by zone, those outside of all zones (the last number) at the end.
 
     size_m    about as wide; where `most` spots do not do, wider
-    margin_m  so far beyond zones and receivers a beacon may be; spots outside are twice as wide
+    margin_m  so far beyond zones and receivers a beacon may be; spots there are twice as wide
+    doors     where the shop can be left; beyond its walls nobody is but near one (): anywhere
     """
     while True:
-        spots = _cut(plan, size_m, margin_m)
+        spots = _cut(plan, size_m, margin_m, doors)
         if len(spots) <= max(most, len(zone_names(plan)) + 1):
             return spots
-        size_m *= 1.25
+        size_m *= 1.1
 
 
-def _cut(plan: "FloorPlan", size_m: float, margin_m: float) -> "list[Spot]":
+def _cut(
+    plan: "FloorPlan", size_m: float, margin_m: float, doors: "tuple[Place, ...]"
+) -> "list[Spot]":
     names = zone_names(plan)
     outside = len(names)
     found: "list[Spot]" = []
@@ -80,7 +88,7 @@ def _cut(plan: "FloorPlan", size_m: float, margin_m: float) -> "list[Spot]":
                 if zone.floor not in floors:
                     floors.append(zone.floor)
     for floor in sorted(floors):
-        found += _spots_outside(plan, floor, outside, 2 * size_m, margin_m)
+        found += _spots_outside(plan, floor, outside, 2 * size_m, margin_m, doors)
     return found
 
 
@@ -95,12 +103,18 @@ def _spots_in(plan: "FloorPlan", zone: "Zone", number: int, size_m: float) -> "l
 
 
 def _spots_outside(
-    plan: "FloorPlan", floor: int, number: int, size_m: float, margin_m: float
+    plan: "FloorPlan",
+    floor: int,
+    number: int,
+    size_m: float,
+    margin_m: float,
+    doors: "tuple[Place, ...]",
 ) -> "list[Spot]":
     known: "list[Place]" = []
     for zone in plan.zones:
         if zone.floor == floor:
             known += list(zone.corners)
+    shop = _box(known)
     for name in sorted(plan.receivers):
         receiver = plan.receivers[name]
         if receiver.floor == floor:
@@ -108,7 +122,38 @@ def _spots_outside(
     x1, y1, x2, y2 = _box(known)
     box = (x1 - margin_m, y1 - margin_m, x2 + margin_m, y2 + margin_m)
     places = [place for place in _grid(box, _SAMPLE_M) if plan.zone_at(*place, floor) is None]
-    return _grouped(places, box, size_m, number, floor)
+    within = [place for place in places if _is_in(shop, place)]
+    beyond = [
+        place for place in places if not _is_in(shop, place) and _is_street(shop, doors, place)
+    ]
+    return _grouped(within, shop, size_m / 2, number, floor) + _grouped(
+        beyond, box, size_m, number, floor, beyond=True
+    )
+
+
+def _is_in(box: "tuple[float, float, float, float]", place: "Place") -> bool:
+    return box[0] <= place[0] <= box[2] and box[1] <= place[1] <= box[3]
+
+
+def _is_street(
+    shop: "tuple[float, float, float, float]", doors: "tuple[Place, ...]", place: "Place"
+) -> bool:
+    """Whether a place beyond the walls is one where somebody can be; without doors, any is.
+
+    It is in front of the wall that a door is in, and not far from the door.
+    """
+    for door in doors:
+        reach_m = max(abs(place[0] - door[0]), abs(place[1] - door[1]))
+        walls = _gaps(shop, door)
+        if reach_m <= _STREET_M and _gaps(shop, place)[walls.index(min(walls))] < 0:
+            return True
+    return not doors
+
+
+def _gaps(box: "tuple[float, float, float, float]", place: "Place") -> "list[float]":
+    """How far inside of each of its walls a place is."""
+    x_m, y_m = place
+    return [x_m - box[0], y_m - box[1], box[2] - x_m, box[3] - y_m]
 
 
 def _grouped(
@@ -117,6 +162,7 @@ def _grouped(
     size_m: float,
     zone: int,
     floor: int,
+    beyond: bool = False,
 ) -> "list[Spot]":
     """Places by equal cells of their box."""
     x1, y1, x2, y2 = box
@@ -127,7 +173,7 @@ def _grouped(
         column = min(columns - 1, int((x_m - x1) * columns / (x2 - x1 or 1.0)))
         row = min(rows - 1, int((y_m - y1) * rows / (y2 - y1 or 1.0)))
         cells.setdefault(row * columns + column, []).append((x_m, y_m))
-    return [Spot(zone, floor, cells[cell], size_m) for cell in sorted(cells)]
+    return [Spot(zone, floor, cells[cell], size_m, beyond) for cell in sorted(cells)]
 
 
 def _grid(box: "tuple[float, float, float, float]", every_m: float) -> "list[Place]":
@@ -150,46 +196,20 @@ def _box(places: "list[Place]") -> "tuple[float, float, float, float]":
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def spans_of(spots: "list[Spot]", zones: int) -> "list[tuple[int, int]]":
-    """The spots of each zone, as where they begin and end."""
-    spans = []
-    at = 0
-    for zone in range(zones):
-        first = at
-        while at < len(spots) and spots[at].zone == zone:
-            at += 1
-        spans.append((first, at))
-    return spans
-
-
-def moves_of(
-    spots: "list[Spot]", outside_zone: int, walk_m: float, prior: "array[float]"
-) -> "list[tuple[float, int, float, int, float, int, float, int, float, float]]":
-    """Of a step in which people walk `walk_m`: where each spot's part of a belief comes from.
-
-    What part stays, then from each of four neighbours: which, and its part; then what starts anew,
-    as `prior` says, so that no belief is for ever.
-    """
-    coming: "list[list[tuple[int, float]]]" = [[] for _ in spots]
-    stays = [1.0] * len(spots)
+def moves_of(spots: "list[Spot]", walk_m: float) -> "list[tuple[tuple[int, float], ...]]":
+    """Where from each spot people are after a step in which they walk `walk_m`: (spot, part)."""
+    moves = []
     for at in range(len(spots)):
+        spot = spots[at]
+        stays = 1.0
+        row = []
         for away_m, other in _neighbours(spots, at):
-            spot, goal = spots[at], spots[other]
             part = min(0.2, walk_m / 4 / max(spot.size_m, away_m))
-            if spot.zone == outside_zone and goal.zone == outside_zone:
-                part = min(0.2, 2 * part)
-            elif outside_zone in (spot.zone, goal.zone):
+            if spots[other].beyond and not spot.beyond:
                 part *= _WALLS
-            if len(coming[other]) < 4:
-                coming[other].append((at, part))
-                stays[at] -= part
-    moves: "list[Any]" = []
-    for at in range(len(spots)):
-        row: "list[Any]" = [(1 - _FORGET) * stays[at]]
-        for source, part in (coming[at] + [(at, 0.0)] * 4)[:4]:
-            row += [source, (1 - _FORGET) * part]
-        row.append(_FORGET * prior[at])
-        moves.append(tuple(row))
+            row.append((other, part))
+            stays -= part
+        moves.append(tuple([(at, stays)] + row))
     return moves
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 # Of the field of strength, found by leaving survey points out, one at a time, in published data.
-_FIELD_VAR_DB2 = 8.0
-_FIELD_LENGTH_M = 2.0
+_FIELD_VAR_DB2 = 10.0
+_FIELD_LENGTH_M = 2.5
 _POINT_VAR_DB2 = 7.0
 
 # a in dBm at 1 m, b in dB a decade: before the first point, and of one receiver beside all others.
@@ -107,17 +107,17 @@ class SurveyMap:
             basis = self._basis(number, places)
             # What a receiver's points have in common counts once.
             spread = basis @ np.diag(_RECEIVER_SD**2) @ basis.T + _field(places, places)
-            weights = np.linalg.inv(spread + np.diag(var)) if len(places) else np.zeros((0, 0))
+            weights = _inverse(spread + np.diag(var))
             precision = precision + basis.T @ weights @ basis
             moment = moment + basis.T @ weights @ mean
-        covariance = np.linalg.inv(precision)
+        covariance = _inverse(precision)
         return covariance @ moment, float(covariance[0, 0])
 
     def _fit(self, number: int, prior: "Array") -> "tuple[Array, Array, Array, Array]":
         places, mean, var = self._heard(number)
         basis = self._basis(number, places)
         total = _field(places, places) + self._line(basis, places, number) + np.diag(var)
-        inverse = np.linalg.inv(total) if len(places) else np.zeros((0, 0))
+        inverse = _inverse(total)
         return prior, places, inverse, inverse @ (mean - basis @ prior)
 
 
@@ -125,3 +125,8 @@ def _field(a: "Array", b: "Array") -> "Array":
     gaps = np.sqrt(((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2))
     covariance: Array = _FIELD_VAR_DB2 * np.exp(-gaps / _FIELD_LENGTH_M)
     return covariance
+
+
+def _inverse(matrix: "Array") -> "Array":
+    inverse: Array = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+    return inverse

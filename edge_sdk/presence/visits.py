@@ -1,10 +1,15 @@
 """Visits: from the probability of each zone, step by step, to stays that open once and close once.
 
-A zone is entered when its probability has been high for a while, and left when it has been low for
-a while; between the two levels nothing happens, so that nobody flaps at a border. Decisions come
-late on purpose; what they say is dated back to when it probably happened, with an interval: she
-came between the moments when the probability passed 10 % and 90 %, most probably at 50 %.
+Where she probably is now gains a lead over where she was: by how much it is more probable, less a
+margin, second by second, and never below nothing. When the lead is large enough, she has moved: a
+sure thing takes some seconds, an even chance for ever, so that nobody flaps at a border (the
+cumulative sum test, E. S. Page, 1954). Decisions come late on purpose; what they say is dated back
+to when it probably happened, with an interval: she
+came when the probability passed 50 %, give or take half of the time from 10 % to 90 %. A belief
+that weighs what it hears is a little late (`lag_ms`), which is taken off.
 """
+
+import math
 
 TYPE_CHECKING = False  # a board has no `typing`
 if TYPE_CHECKING:
@@ -64,6 +69,10 @@ class _Edge:
     def __init__(self, at_ms: int) -> None:
         self.low_ms = self.at_ms = self.high_ms = at_ms
 
+    def half_ms(self, least_ms: int) -> int:
+        """Half the width of the interval."""
+        return max(least_ms, (self.high_ms - self.low_ms) // 2)
+
 
 class Visits:
     """The visits of one beacon, one after the other.
@@ -71,7 +80,18 @@ class Visits:
     `step` is called with the probabilities of all zones but OUTSIDE; `zone` is where she is.
     """
 
-    __slots__ = ("_came", "_coming", "_left", "_marks", "_rival", "_settings", "visit", "zone")
+    __slots__ = (
+        "_came",
+        "_going",
+        "_lead_s",
+        "_left",
+        "_marks",
+        "_rival",
+        "_settings",
+        "_stepped_ms",
+        "visit",
+        "zone",
+    )
 
     def __init__(self, settings: "PresenceSettings", at_ms: int) -> None:
         self._settings = settings
@@ -80,24 +100,73 @@ class Visits:
         self._came = _Edge(at_ms)
         self._left = _Edge(at_ms)
         self._marks = 0
+        self._stepped_ms = at_ms
+        # Where she may be instead, since when, and how clearly: see below.
         self._rival = NOWHERE
-        self._coming: "_Edge | None" = None
+        self._going = _Edge(at_ms)
+        self._lead_s = 0.0
 
     def step(
         self, at_ms: int, heard_ms: int, zones: "list[float]", numbers: Numbers
     ) -> "list[Told]":
         """What a step brings.
 
+        zones     the probability of each; that she is in none makes up the rest
         heard_ms  when the beacon was heard last: silence is not dwelling
         """
         out: "list[Told]" = []
+        nowhere = max(0.0, 1.0 - sum(zones))
+        here = nowhere if self.zone == NOWHERE else zones[self.zone]
         if self.zone != NOWHERE:
-            self._stay(at_ms, heard_ms, zones[self.zone], out)
-        arrived = self._arrival(at_ms, zones)
-        if arrived and (self.zone == NOWHERE or zones[self.zone] < self._settings.exit_level):
-            self.close(1.0 - zones[self.zone], out)
-            self._enter(at_ms, zones, numbers, out)
+            self._stay(at_ms, heard_ms, here, out)
+        rival = self._best(zones, nowhere)
+        there = nowhere if rival == NOWHERE else zones[rival]
+        since_ms = self._followed(at_ms, rival, there)
+        self._stepped_ms = at_ms
+        self._lead_s += since_ms / 1000 * (there - here - self._settings.margin)
+        if self._lead_s <= 0:
+            self._lead_s = 0.0
+            self._going.at_ms = at_ms
+        elif self._lead_s >= self._needed_s(rival):
+            self.close(1.0 - here, out)
+            if rival != NOWHERE:
+                self._enter(at_ms, rival, there, numbers, out)
+            self._restart(at_ms)
         return out
+
+    def _best(self, zones: "list[float]", nowhere: float) -> int:
+        """Where she is most probably if she is not where she was."""
+        best = NOWHERE
+        most = nowhere if self.zone != NOWHERE else -1.0
+        for zone in range(len(zones)):
+            if zone != self.zone and zones[zone] > most:
+                best, most = zone, zones[zone]
+        return best
+
+    def _followed(self, at_ms: int, rival: int, there: float) -> int:
+        """Keep the times of the rival; how long since the last step, in ms."""
+        if rival != self._rival:
+            self._rival = rival
+            self._restart(at_ms)
+            self._rival = rival
+        if there < _SLIM:
+            self._going.low_ms = at_ms
+        if there < _LIKELY:
+            self._going.high_ms = at_ms
+        return min(at_ms - self._stepped_ms, 5_000)
+
+    def _restart(self, at_ms: int) -> None:
+        self._lead_s = 0.0
+        self._rival = NOWHERE
+        self._going = _Edge(at_ms)
+
+    def _needed_s(self, rival: int) -> float:
+        settings = self._settings
+        if rival == NOWHERE:
+            needed_ms = settings.return_ms
+        else:
+            needed_ms = settings.min_dwell_ms if self.zone == NOWHERE else settings.change_ms
+        return needed_ms / 1000 * (1 - settings.margin)
 
     def close(self, probability: float, out: "list[Told]") -> None:
         """End the visit, if there is one; `probability` says how sure it is."""
@@ -109,18 +178,15 @@ class Visits:
         self.zone = NOWHERE
 
     def _stay(self, at_ms: int, heard_ms: int, probability: float, out: "list[Told]") -> None:
-        """She may still be there, or be gone for good."""
+        """She may still be there."""
         left = self._left
         if probability >= _LIKELY:
             left.low_ms = max(left.low_ms, heard_ms)
         if probability >= _EVEN:
             left.at_ms = max(left.at_ms, heard_ms)
+            self._mark(at_ms, probability, out)
         if probability >= _SLIM:
             left.high_ms = max(left.high_ms, at_ms)
-        if probability >= self._settings.exit_level:
-            self._mark(at_ms, probability, out)
-        elif at_ms - left.at_ms >= self._settings.return_ms:
-            self.close(1.0 - probability, out)
 
     def _mark(self, at_ms: int, probability: float, out: "list[Told]") -> None:
         marks_ms = self._settings.dwell_marks_ms
@@ -132,44 +198,24 @@ class Visits:
             self._marks = marks
             out.append(Told("dwell", self.visit, self.zone, probability, dwell_ms=dwell_ms))
 
-    def _arrival(self, at_ms: int, zones: "list[float]") -> bool:
-        """Follow the zone where she may have gone; True when she has been there long enough."""
-        best = NOWHERE
-        for zone in range(len(zones)):
-            probability = zones[zone]
-            if zone == self.zone or probability < _SLIM:
-                continue
-            if best == NOWHERE or probability > zones[best]:
-                best = zone
-        if best != self._rival:
-            self._rival = best
-            self._coming = None if best == NOWHERE else _Edge(at_ms)
-        coming = self._coming
-        if coming is None:
-            return False
-        probability = zones[best]
-        if probability < _EVEN:
-            coming.at_ms = at_ms
-        if probability < _LIKELY:
-            coming.high_ms = at_ms
+    def _enter(
+        self, at_ms: int, zone: int, probability: float, numbers: Numbers, out: "list[Told]"
+    ) -> None:
         settings = self._settings
-        return probability >= settings.enter_level and at_ms - coming.at_ms >= settings.min_dwell_ms
-
-    def _enter(self, at_ms: int, zones: "list[float]", numbers: Numbers, out: "list[Told]") -> None:
-        coming = self._coming
-        assert coming is not None
         self.visit = numbers.next()
-        self.zone = self._rival
-        self._came = coming
+        self.zone = zone
+        self._came = self._going
         self._left = _Edge(at_ms)
         self._marks = 0
-        self._rival = NOWHERE
-        self._coming = None
-        ago_ms = (at_ms - max(coming.at_ms, coming.high_ms), at_ms - coming.low_ms)
-        out.append(Told("enter", self.visit, self.zone, zones[self.zone], ago_ms=ago_ms))
+        began_ago_ms = at_ms - self._came.at_ms + settings.lag_ms
+        half_ms = self._came.half_ms(settings.lag_ms)
+        ago_ms = (max(0, began_ago_ms - half_ms), began_ago_ms + half_ms)
+        out.append(Told("enter", self.visit, zone, probability, ago_ms=ago_ms))
 
     def _dwell(self, left: _Edge) -> "tuple[int, int, int]":
+        """How long the visit lasts: most probably, and within what."""
+        lag_ms = self._settings.lag_ms
         came = self._came
-        dwell_ms = max(0, left.at_ms - came.at_ms)
-        low_ms = min(dwell_ms, max(0, left.low_ms - came.high_ms))
-        return dwell_ms, low_ms, max(dwell_ms, left.high_ms - came.low_ms)
+        dwell_ms = max(0, left.at_ms - came.at_ms + lag_ms)
+        half_ms = round(math.sqrt(came.half_ms(lag_ms) ** 2 + left.half_ms(lag_ms) ** 2))
+        return dwell_ms, max(0, dwell_ms - half_ms), dwell_ms + half_ms

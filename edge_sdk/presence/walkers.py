@@ -12,6 +12,7 @@ Velocities revert to zero within seconds (Ornstein-Uhlenbeck), at one of several
 the data choose: from who stands at a shelf to who hurries at 1.5 m/s.
 """
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,7 @@ _MARGIN_M = 0.5  # beyond the outermost zone, receiver or surveyed point
 
 # Standard deviations of a velocity, in m/s on each axis.
 _SPEEDS_M_S = np.array([0.15, 0.3, 0.6, 1.0])
-_TURNS_S = 5.0  # a velocity is forgotten within
+_TURNS_S = 8.0  # a velocity is forgotten within
 _JITTER_M = 0.03
 _ANOTHER_SPEED = 0.02  # probability in a step
 _BOUNCE = -0.3  # of a velocity, at a wall
@@ -40,6 +41,7 @@ _BOUNCE = -0.3  # of a velocity, at a wall
 # Differences between a receiver and the map last for one of these times.
 _LASTS_S = np.array([15.0, 60.0])
 _DIFFERENCE_VAR_DB2 = 4.0
+_LASTING = 0.25  # of what a map does not know
 _READING_VAR_DB2 = 27.0
 _FREEDOM = 6.0  # of Student's t
 _MOST_READINGS = 4  # of one receiver in one step; more of them say no more
@@ -51,7 +53,7 @@ _HEARD_OF = 0.6  # advertisements, where the signal is strong
 _RESAMPLE_BELOW = 0.5  # of the particles are effective
 _ANEW = 0.003  # of the particles start anywhere, then
 _LOST_AFTER_S = 10.0  # of silence: so many more as there was more of it
-_STRENGTH_DRIFT_DB = 0.1
+_STRENGTH_DRIFT_DB = 0.03
 
 
 class WalkerBeliefs:
@@ -71,10 +73,10 @@ class WalkerBeliefs:
         radio: "SurveyMap",
         *,
         floor: int = 0,
-        particles: int = 1_000,
+        particles: int = 2_000,
         step_ms: int = 500,
         strength_sd_db: "float | None" = None,
-        tempering: float = 1.0,
+        tempering: float = 1.1,
         seed: int = 1,
     ) -> None:
         self.step_ms = step_ms
@@ -98,6 +100,13 @@ class WalkerBeliefs:
         """The belief about a beacon that was first heard just now."""
         self._met += 1
         return WalkerBelief(self, at_ms, np.random.default_rng([self._seed, self._met]))
+
+    def anew(self) -> "WalkerBeliefs":
+        """The same, as if no beacon had been met: for another run over the same store."""
+        other = copy.copy(self)
+        other._met = 0
+        other.deaf = set()
+        return other
 
     def cells(self, x_m: "Array", y_m: "Array") -> "Indices":
         """The number of the cell of each place."""
@@ -126,7 +135,11 @@ class WalkerBeliefs:
         ).reshape(-1, 2)
         fields = [radio.field(radio.receivers.index(name), grid) for name in heard_here]
         self.mean_dbm = np.stack([mean for mean, _ in fields], axis=1)
-        self.var_db2 = np.stack([var for _, var in fields], axis=1)
+        var_db2 = np.stack([var for _, var in fields], axis=1)
+        # What the map does not know is partly the same wherever she walks.
+        lasting = _LASTING * np.median(var_db2, axis=0)
+        self.difference_var_db2 = _DIFFERENCE_VAR_DB2 + lasting
+        self.var_db2 = np.maximum(0.0, var_db2 - lasting)
         over = (self.mean_dbm - _HEARS_DBM) / _HEARS_SD_DB
         hears = _HEARD_OF / (1.0 + np.exp(-1.7 * np.clip(over, -20.0, 20.0)))
         self.missed = np.log1p(-hears)
@@ -155,7 +168,7 @@ class WalkerBelief:
     )
 
     def __init__(self, of: WalkerBeliefs, at_ms: int, rng: np.random.Generator) -> None:
-        count, receivers = of.particles, len(of.number)
+        count = of.particles
         self._of = of
         self._rng = rng
         self._at_ms = self._heard_ms = at_ms
@@ -164,8 +177,8 @@ class WalkerBelief:
         self._lasts = rng.integers(0, len(_LASTS_S), count)
         self._velocity = rng.normal(size=(count, 2)) * _SPEEDS_M_S[self._speed, None]
         self._strength = rng.normal(0.0, of.strength_sd_db, count)
-        self._difference = np.zeros((count, receivers))
-        self._vague = np.full((count, receivers), _DIFFERENCE_VAR_DB2)
+        self._difference = np.zeros((count, len(of.number)))
+        self._vague = np.tile(of.difference_var_db2, (count, 1))
         self._log_weights = np.zeros(count)
         self._weights = np.full(count, 1.0 / count)
 
@@ -226,20 +239,20 @@ class WalkerBelief:
         self._place = np.clip(self._place, of.low, of.high)
         stays = np.exp(-passed_s / _LASTS_S)[self._lasts, None]
         self._difference *= stays
-        self._vague = stays**2 * self._vague + (1.0 - stays**2) * _DIFFERENCE_VAR_DB2
+        self._vague = stays**2 * self._vague + (1.0 - stays**2) * of.difference_var_db2
         drift = _STRENGTH_DRIFT_DB * np.sqrt(passed_s)
         self._strength = self._strength + drift * rng.normal(size=count)
 
     def _weigh(self, heard: "list[tuple[str, float, int]]") -> None:
         """Weigh each particle by how well it explains what was heard, and what was not."""
         of = self._of
-        numbers = [of.number[name] for name, _, _ in heard]
+        numbers = np.array([of.number[name] for name, _, _ in heard], dtype=np.intp)
         rssi_dbm = np.array([median_dbm for _, median_dbm, _ in heard])
         readings = np.array([min(_MOST_READINGS, number) for _, _, number in heard])
-        cells = of.cells(self._place[:, 0], self._place[:, 1])
-        expected = of.mean_dbm[np.ix_(cells, numbers)] + self._strength[:, None]
+        cells = of.cells(self._place[:, 0], self._place[:, 1])[:, None]
+        expected = of.mean_dbm[cells, numbers] + self._strength[:, None]
         vague = self._vague[:, numbers]
-        noise = _READING_VAR_DB2 / readings + of.var_db2[np.ix_(cells, numbers)]
+        noise = _READING_VAR_DB2 / readings + of.var_db2[cells, numbers]
         off = rssi_dbm - expected - self._difference[:, numbers]
         total = vague + noise
         squared = off**2 / total
@@ -249,9 +262,10 @@ class WalkerBelief:
         gain = vague / (vague + noise / trust)
         self._difference[:, numbers] += gain * off
         self._vague[:, numbers] = (1.0 - gain) * vague
-        deaf = {of.number[name] for name in of.deaf if name in of.number}
-        missing = [n for n in range(len(of.number)) if n not in deaf and n not in numbers]
-        cost = nats.sum(axis=1) + of.missed[np.ix_(cells, missing)].sum(axis=1)
+        silent = np.ones(len(of.number), dtype=bool)
+        silent[numbers] = False
+        silent[[of.number[name] for name in of.deaf if name in of.number]] = False
+        cost = nats.sum(axis=1) + of.missed[cells, np.flatnonzero(silent)].sum(axis=1)
         self._log_weights = self._log_weights + of.tempering * cost
         self._log_weights -= self._log_weights.max()
         weights = np.exp(self._log_weights)
@@ -281,4 +295,4 @@ class WalkerBelief:
         self._place[chosen] = rng.uniform(self._of.low, self._of.high, (len(chosen), 2))
         self._velocity[chosen] = 0.0
         self._difference[chosen] = 0.0
-        self._vague[chosen] = _DIFFERENCE_VAR_DB2
+        self._vague[chosen] = self._of.difference_var_db2

@@ -1,21 +1,20 @@
 """Which zone a beacon is in, as a hidden Markov model over spots of the floor; no numpy.
 
-A step moves the belief as people walk, and weighs each spot by how well it explains what was heard
-there: Student's t for each receiver's median (a fade or a wrong receiver moves it so far and no
-farther), and for a receiver that could have heard and did not, the probability of that.
+A state is a spot and how strong the beacon is, for phones differ by 20 dB. A step moves the belief
+as people walk, and weighs each state by how well it explains what was heard: Student's t for each
+receiver's median (a fade or a wrong receiver moves it so far and no farther), and for a receiver
+that could have heard and did not, the probability of that. Readings of one place have their shadows
+in common, so each step counts as the part `tempering` of an independent one.
 
-Phones differ by 20 dB, so the strength of a beacon is unknown. It is estimated beside the belief as
-a Gaussian that all spots share: the part of a spot's misfit that is common to all receivers costs
-no more than that Gaussian says (assumed density filtering, P. S. Maybeck, "Stochastic Models,
-Estimation and Control", 1982). Readings of one place have their shadows in common, so each step
-counts as the part `tempering` of an independent one.
+Only states that are not hopeless are followed, some thirty of a thousand; now and then all spots
+are looked at again, so that no belief is for ever.
 """
 
 import math
 from array import array
 
 from .belief import OUTSIDE
-from .spots import moves_of, spans_of, spots_of, zone_names
+from .spots import moves_of, spots_of, zone_names
 
 TYPE_CHECKING = False  # a board has no `typing`
 if TYPE_CHECKING:
@@ -27,23 +26,33 @@ if TYPE_CHECKING:
 
 _FREEDOM = 4.0  # of Student's t
 _FLOOR_LOSS_DB = 15.0  # through a ceiling (ITU-R P.1238)
-_GAP_MOST = 10  # steps; after more of them a walker may be anywhere near anyway
 _HEARS_SD_DB = 6.0
-_SAYS = (0.75, 1.0)  # how much one reading of a step says, and several
-_RATES = (0.7, 1.2, 2.0)  # readings a step at a receiver that hears a beacon well, as classes
-_STRENGTH_AT_ONCE = 8  # updates in which the strength is estimated each time; then every
-_STRENGTH_EVERY = 4
-_STRENGTH_DRIFT_DB2 = 0.3
+_HEARD_OF = 0.7  # advertisements, where the signal is strong
+_SAYS = (0.75, 1.0)  # how much a step says of a beacon that is heard about once in it, and more
+_FAST = 1.6  # readings a step at the receiver that hears it best
+_STRENGTHS_DB = (-18, -16, -14, -12, -10, -8, -6, -4, -2, 0, 2, 4, 6, 8, 10)
+_AT_FIRST = range(1, 15, 2)  # of them, while little is known
+_SETTLED = 0.6  # of a belief in one strength: only that one is followed from then on,
+_SETTLED_AFTER = 12  # or after so many updates, the most probable one
+_RETUNE = 4  # updates
+_RETUNE_NATS = 1.5
+_HOPELESS = 4e-3  # beside the most probable state
+_FAINT = 5e-3  # states that are not worth moving on
+_LOOK_AROUND = 16  # steps
+_ANEW = 0.01  # of a belief, then
+_LOST_AFTER = 5  # steps without any news, after which half of it starts anew
 
 
 class ZoneBeliefs:
     """The beliefs of one store (`belief.Beliefs`).
 
     plan, radio      the store, and what its receivers hear of a beacon of the usual strength
+    doors            where the shop can be left, if that is known: x and y in metres
     spot_m           how wide a spot is at least, and
-    most_spots       how many there may be: a step costs as many operations a receiver
+    most_spots       how many there may be
     speed_m_s        of people on average, pauses included
-    strength_sd_db   how different beacons are
+    strength_db      of beacons beside the usual one, on average, and
+    strength_sd_db   how different they are
     tempering        how much a step counts beside an independent one
     hears_dbm        what a receiver hears half of the time
     margin_m         how far beyond the plan a beacon is still heard
@@ -55,116 +64,120 @@ class ZoneBeliefs:
         plan: "FloorPlan",
         radio: "RadioMap",
         *,
+        doors: "tuple[tuple[float, float], ...]" = (),
         step_ms: int = 1_000,
         spot_m: float = 2.5,
-        most_spots: int = 64,
-        speed_m_s: float = 0.4,
+        most_spots: int = 400,
+        speed_m_s: float = 0.9,
+        strength_db: float = -3.0,
         strength_sd_db: float = 7.0,
         tempering: float = 0.4,
-        hears_dbm: float = -97.0,
-        margin_m: float = 4.0,
+        hears_dbm: float = -96.0,
+        margin_m: float = 6.0,
         outside: float = 0.3,
     ) -> None:
         self.step_ms = step_ms
         self.deaf: "set[str]" = set()
         names = zone_names(plan)
         self.zones = tuple(names + [OUTSIDE])
-        self.spots = spots_of(plan, spot_m, margin_m, most_spots)
-        self.spans = spans_of(self.spots, len(self.zones))
+        self.spots = spots_of(plan, spot_m, margin_m, most_spots, doors)
+        self.zone_of = [spot.zone for spot in self.spots]
         self.receivers = tuple(sorted(plan.receivers))
         self.number = {name: at for at, name in enumerate(self.receivers)}
-        self.strength_var_db2 = strength_sd_db * strength_sd_db
         self._tempering = tempering
         self._hears_dbm = hears_dbm
         self._expected = [
             [_expected(plan, radio, spot, name) for spot in self.spots] for name in self.receivers
         ]
-        self.precisions = [
-            tempering * sum([(_FREEDOM + 1) / (_FREEDOM + 3) / var for _, var in row]) / len(row)
-            for row in self._expected
-        ]
-        self.prior = array("f", _prior(self.spots, len(names), outside))
-        self._moves = moves_of(self.spots, len(names), speed_m_s * step_ms / 1000, self.prior)
-        # Rows are made when they are needed first: by receiver, then by level.
-        self._losses: "list[dict[int, Row]]" = [{} for _ in self.receivers]
-        self._slopes: "list[dict[int, Row]]" = [{} for _ in self.receivers]
-        self._misses: "list[dict[int, Row]]" = [{} for _ in self.receivers]
+        self.moves = moves_of(self.spots, speed_m_s * step_ms / 1000)
+        self.places = array("f", _prior(self.spots, len(names), outside))
+        self.strengths = _normal(_STRENGTHS_DB, strength_db, strength_sd_db)
+        self._terms = [_terms(row) for row in self._expected]
+        # Rows are made when they are needed first.
+        self.rows: "list[dict[int, Row]]" = [{} for _ in self.receivers]
+        self._missed: "dict[int, Row]" = {}
+        self._silence: "dict[int, Row]" = {}
 
     def fresh(self, at_ms: int) -> "ZoneBelief":
         """The belief about a beacon that was first heard just now."""
         return ZoneBelief(self, at_ms)
 
-    def moved(self, weights: "Row") -> "list[float]":
-        """The belief a step later."""
-        w = weights
-        return [
-            here * stays + w[a] * of_a + w[b] * of_b + w[c] * of_c + w[d] * of_d + anew
-            for here, (stays, a, of_a, b, of_b, c, of_c, d, of_d, anew) in zip(w, self._moves)
-        ]
-
-    def loss(self, receiver: int, level_dbm: int, several: bool) -> "Row":
-        """Of each spot: -log likelihood of a reading, as much of it as a step says."""
-        rows = self._losses[receiver]
-        key = 2 * level_dbm + several
+    def heard(self, receiver: int, rssi_dbm: int, strength: int, fast: bool) -> "Row":
+        """Of each spot: what a reading costs, in nats, and silence would have cost less of."""
+        rows = self.rows[receiver]
+        key = (rssi_dbm * 16 + strength) * 2 + fast
         row = rows.get(key)
         if row is None:
-            share = self._tempering * _SAYS[several]
-            losses = []
-            for mean_dbm, var_db2 in self._expected[receiver]:
-                off_db = level_dbm - mean_dbm
-                spread = 1.0 + off_db * off_db / (_FREEDOM * var_db2)
-                nats = (_FREEDOM + 1) / 2 * math.log(spread) + 0.5 * math.log(var_db2)
-                losses.append(share * nats)
-            row = rows[key] = array("f", losses)
+            share = self._tempering * _SAYS[fast]
+            level_dbm = rssi_dbm - _STRENGTHS_DB[strength]
+            log = math.log
+            half = share * (_FREEDOM + 1) / 2
+            costs = [
+                half * log(1.0 + (level_dbm - mean_dbm) * (level_dbm - mean_dbm) * scale)
+                + share * constant
+                - spared
+                for (mean_dbm, scale, constant), spared in zip(
+                    self._terms[receiver], self.missed(receiver, strength, fast)
+                )
+            ]
+            row = rows[key] = array("f", costs)
         return row
 
-    def slope(self, receiver: int, level_dbm: int, several: bool) -> "Row":
-        """Of each spot: how `loss` falls if the beacon is 1 dB stronger than was thought."""
-        rows = self._slopes[receiver]
-        key = 2 * level_dbm + several
-        row = rows.get(key)
+    def missed(self, receiver: int, strength: int, fast: bool) -> "Row":
+        """Of each spot: what it costs, in nats, that a receiver has heard nothing in a step."""
+        key = (receiver * 16 + strength) * 2 + fast
+        row = self._missed.get(key)
         if row is None:
-            share = self._tempering * _SAYS[several]
-            slopes = []
-            for mean_dbm, var_db2 in self._expected[receiver]:
-                off_db = level_dbm - mean_dbm
-                scaled = _FREEDOM * var_db2 + off_db * off_db
-                slopes.append(share * (_FREEDOM + 1) * off_db / scaled)
-            row = rows[key] = array("f", slopes)
-        return row
-
-    def miss(self, receiver: int, strength_db: int, rate: int) -> "Row":
-        """Of each spot: -log probability that a receiver misses a beacon for a step.
-
-        rate  class of _RATES
-        """
-        rows = self._misses[receiver]
-        key = 4 * strength_db + rate
-        row = rows.get(key)
-        if row is None:
-            share = self._tempering * _RATES[rate]
-            losses = []
+            times = 2 if fast else 1
+            share = self._tempering * _SAYS[fast] * times
+            costs = []
             for mean_dbm, _ in self._expected[receiver]:
-                over = (mean_dbm + strength_db - self._hears_dbm) / _HEARS_SD_DB
+                over = (mean_dbm + _STRENGTHS_DB[strength] - self._hears_dbm) / _HEARS_SD_DB
                 # The logistic curve that is nearest to the normal one.
-                losses.append(share / (1 + math.exp(-1.7 * _within(over, 20.0))))
-            row = rows[key] = array("f", losses)
+                hears = _HEARD_OF / (1 + math.exp(-1.7 * max(-20.0, min(20.0, over))))
+                costs.append(-share * math.log(1 - hears))
+            row = self._missed[key] = array("f", costs)
+        return row
+
+    def silence(self, strength: int, fast: bool) -> "Row":
+        """Of each spot: what it costs, in nats, that no receiver has heard anything in a step."""
+        key = strength * 2 + fast
+        row = self._silence.get(key)
+        if row is None:
+            rows = [self.missed(receiver, strength, fast) for receiver in range(len(self.number))]
+            row = self._silence[key] = array("f", [sum(column) for column in zip(*rows)])
         return row
 
 
 class ZoneBelief:
     """What is believed of one beacon (`belief.Belief`)."""
 
-    __slots__ = ("_at_ms", "_of", "_rate", "_strength_db", "_updates", "_var_db2", "_weights")
+    # A state is strength * number of spots + spot; they rise. Once the beacon's strength is known,
+    # all states are of that one, and now and then its neighbours are tried.
+    __slots__ = (
+        "_at_ms",
+        "_lead",
+        "_of",
+        "_rate",
+        "_settled",
+        "_states",
+        "_steps",
+        "_updates",
+        "_weights",
+    )
 
     def __init__(self, of: ZoneBeliefs, at_ms: int) -> None:
         self._of = of
         self._at_ms = at_ms
-        self._weights = of.prior
-        self._strength_db = 0.0
-        self._var_db2 = of.strength_var_db2
-        self._rate = 1.2  # readings a step at the receiver that hears it best
-        self._updates = 0
+        count = len(of.spots)
+        states = [strength * count + spot for strength in _AT_FIRST for spot in range(count)]
+        weights = [of.strengths[s] * place for s in _AT_FIRST for place in of.places]
+        self._states = array("H", states)
+        self._weights = array("f", weights)
+        self._settled = False
+        self._lead = 0.0  # in nats: of the stronger neighbour, or if negative of the weaker one
+        self._rate = 1.0
+        self._steps = self._updates = 0
 
     def step(self, at_ms: int, heard: "list[tuple[str, float, int]]") -> None:
         """Take in what came since the last step: (receiver, median in dBm, readings).
@@ -172,89 +185,187 @@ class ZoneBelief:
         When nobody heard it, the belief only spreads: how long a beacon may be silent is judged by
         silence.py, whatever the belief.
         """
-        of = self._of
-        steps = max(1, min(_GAP_MOST, round((at_ms - self._at_ms) / of.step_ms)))
+        steps = round((at_ms - self._at_ms) / self._of.step_ms)
         self._at_ms = at_ms
-        weights = of.moved(self._weights)
-        for _ in range(steps - 1):
-            weights = of.moved(array("f", weights))
+        self._steps += 1
+        weights = self._moved()
+        if steps > _LOST_AFTER:
+            self._look_around(weights, 0.5)
+        elif self._steps % _LOOK_AROUND == 0:
+            self._look_around(weights, _ANEW)
+        states = sorted(weights)
         if heard:
-            weights = self._weighed(weights, heard)
-        self._weights = array("f", weights)
+            self._weigh(states, weights, heard)
+        else:
+            self._states = array("H", states)
+            self._weights = array("f", [weights[state] for state in states])
 
-    def _weighed(
-        self, weights: "list[float]", heard: "list[tuple[str, float, int]]"
-    ) -> "list[float]":
-        """The belief once readings, and the lack of them, have been looked at."""
+    def _moved(self) -> "dict[int, float]":
+        """The states a step later."""
+        moves = self._of.moves
+        count = len(moves)
+        weights: "dict[int, float]" = {}
+        if not self._updates:  # it knows nothing yet
+            for state, weight in zip(self._states, self._weights):
+                weights[state] = weight
+            return weights
+        for state, weight in zip(self._states, self._weights):
+            if weight < _FAINT:
+                weights[state] = weights.get(state, 0.0) + weight
+                continue
+            spot = state % count
+            first = state - spot
+            for target, part in moves[spot]:
+                goal = first + target
+                if goal in weights:
+                    weights[goal] += weight * part
+                else:
+                    weights[goal] = weight * part
+        return weights
+
+    def _look_around(self, weights: "dict[int, float]", part: float) -> None:
+        """Let a part of the belief start anew, at the strength that is most probable."""
         of = self._of
-        strength_db = round(self._strength_db)
-        known = [(of.number[name], round(rssi) - strength_db, n > 1) for name, rssi, n in heard]
-        rows = [of.loss(receiver, level_dbm, several) for receiver, level_dbm, several in known]
-        rows += self._missed(known, heard, strength_db)
-        losses = [sum(column) for column in zip(*rows)]
-        self._updates += 1
-        if self._updates > _STRENGTH_AT_ONCE and self._updates % _STRENGTH_EVERY:
-            least = min(losses)
-            weights = [w * math.exp(least - loss) for w, loss in zip(weights, losses)]
-            scale = 1.0 / sum(weights)
-            return [w * scale for w in weights]
-        slopes = [of.slope(receiver, level_dbm, several) for receiver, level_dbm, several in known]
-        precision = sum([of.precisions[receiver] for receiver, _, _ in known])
-        return self._strengthen(weights, losses, [sum(c) for c in zip(*slopes)], precision)
+        count = len(of.spots)
+        best = max(weights, key=lambda state: (weights[state], state))
+        first = best - best % count
+        for state in weights:
+            weights[state] *= 1 - part
+        for spot in range(count):
+            state = first + spot
+            weights[state] = weights.get(state, 0.0) + part * of.places[spot]
 
-    def _missed(
+    def _weigh(
         self,
-        known: "list[tuple[int, int, bool]]",
+        states: "list[int]",
+        weights: "dict[int, float]",
         heard: "list[tuple[str, float, int]]",
-        strength_db: int,
-    ) -> "list[Row]":
-        """Rows of the receivers that could have heard it."""
+    ) -> None:
+        """Weigh the states by what was heard of the beacon, and what was not."""
         of = self._of
+        count = len(of.spots)
         best = max([(rssi_dbm, readings) for _, rssi_dbm, readings in heard])
         self._rate += 0.1 * (min(best[1], 4) - self._rate)
-        rate = 0 if self._rate < 0.95 else (1 if self._rate < 1.6 else 2)
-        numbers = [receiver for receiver, _, _ in known]
-        return [
-            of.miss(receiver, strength_db, rate)
-            for receiver in range(len(of.receivers))
-            if receiver not in numbers and of.receivers[receiver] not in of.deaf
-        ]
+        fast = self._rate > _FAST
+        known = [(of.number[name], round(rssi_dbm)) for name, rssi_dbm, _ in heard]
+        self._updates += 1
+        if self._settled and self._updates % _RETUNE == 0:
+            states = self._retuned(states, weights, known, fast)
+        logs: "list[float]" = []
+        at = 0
+        while at < len(states):
+            strength = states[at] // count
+            end = at
+            while end < len(states) and states[end] // count == strength:
+                end += 1
+            first = strength * count
+            logs += self._costs(strength, [state - first for state in states[at:end]], known, fast)
+            at = end
+        least = min(logs)
+        likely = [weights[s] * math.exp(least - cost) for s, cost in zip(states, logs)]
+        self._keep(states, likely)
+        if not self._settled:
+            self._settle()
 
-    def _strengthen(
-        self, weights: "list[float]", losses: "list[float]", slopes: "list[float]", precision: float
+    def _costs(
+        self, strength: int, spots: "list[int]", known: "list[tuple[int, int]]", fast: bool
     ) -> "list[float]":
-        """Weigh the spots, and learn how strong this beacon is: all receivers' common misfit."""
-        variance = 1.0 / (1.0 / self._var_db2 + precision)
-        gain = 0.5 * variance
-        fits = [gain * slope * slope - loss for loss, slope in zip(losses, slopes)]
-        best = max(fits)
-        weights = [w * math.exp(fit - best) for w, fit in zip(weights, fits)]
-        scale = 1.0 / sum(weights)
-        weights = [w * scale for w in weights]
-        mean = square = 0.0
-        for w, slope in zip(weights, slopes):
-            mean += w * slope
-            square += w * slope * slope
-        spread = max(0.0, square - mean * mean) * variance * variance
-        self._strength_db = _within(self._strength_db + variance * mean, 25.0)
-        self._var_db2 = min(self._of.strength_var_db2, variance + spread + _STRENGTH_DRIFT_DB2)
-        return weights
+        """What was heard, and was not, costs some spots, in nats, if the beacon is so strong."""
+        of = self._of
+        tables = of.rows
+        rows = []
+        for number, rssi_dbm in known:
+            row = tables[number].get((rssi_dbm * 16 + strength) * 2 + fast)
+            if row is None:
+                row = of.heard(number, rssi_dbm, strength, fast)
+            rows.append([row[spot] for spot in spots])
+        row = of.silence(strength, fast)
+        rows.append([row[spot] for spot in spots])
+        for name in of.deaf:
+            row = of.missed(of.number[name], strength, fast)
+            rows.append([-row[spot] for spot in spots])
+        return [sum(column) for column in zip(*rows)]
+
+    def _retuned(
+        self,
+        states: "list[int]",
+        weights: "dict[int, float]",
+        known: "list[tuple[int, int]]",
+        fast: bool,
+    ) -> "list[int]":
+        """The states, at a neighbouring strength if that has explained more for a while."""
+        count = len(self._of.spots)
+        strength = states[0] // count
+        spots = [state % count for state in states]
+        here = [weights[state] for state in states]
+        fits = []
+        for other in (strength - 1, strength, strength + 1):
+            if not 0 <= other < len(_STRENGTHS_DB):
+                fits.append(-1e9)
+                continue
+            costs = self._costs(other, spots, known, fast)
+            least = min(costs)
+            fits.append(
+                math.log(sum([w * math.exp(least - c) for w, c in zip(here, costs)])) - least
+            )
+        # They curve downwards: if the one neighbour fits better, the other fits worse.
+        self._lead = 0.8 * self._lead + max(-1.0, min(1.0, (fits[2] - fits[0]) / 2))
+        if abs(self._lead) < _RETUNE_NATS:
+            return states
+        other = strength + (1 if self._lead > 0 else -1)
+        self._lead = 0.0
+        if not 0 <= other < len(_STRENGTHS_DB):
+            return states
+        moved = [other * count + spot for spot in spots]
+        for state, weight in zip(moved, here):
+            weights[state] = weight
+        return moved
+
+    def _settle(self) -> None:
+        """Follow one strength alone, once it is known."""
+        count = len(self._of.spots)
+        of_strength = [0.0] * len(_STRENGTHS_DB)
+        for state, weight in zip(self._states, self._weights):
+            of_strength[state // count] += weight
+        most = max(of_strength)
+        if most < _SETTLED and self._updates < _SETTLED_AFTER:
+            return
+        first = of_strength.index(most) * count
+        of_spot: "dict[int, float]" = {}
+        for state, weight in zip(self._states, self._weights):
+            spot = state % count
+            of_spot[spot] = of_spot.get(spot, 0.0) + weight
+        spots = sorted(of_spot)
+        self._states = array("H", [first + spot for spot in spots])
+        self._weights = array("f", [of_spot[spot] for spot in spots])
+        self._settled = True
+
+    def _keep(self, states: "list[int]", likely: "list[float]") -> None:
+        """Forget the hopeless states."""
+        least = _HOPELESS * max(likely)
+        kept = [(state, weight) for state, weight in zip(states, likely) if weight > least]
+        scale = 1.0 / sum([weight for _, weight in kept])
+        self._states = array("H", [state for state, _ in kept])
+        self._weights = array("f", [weight * scale for _, weight in kept])
 
     def zones(self) -> "list[float]":
         """The probability of each zone, in the order of `ZoneBeliefs.zones`."""
-        weights = self._weights
-        return [sum(weights[first:end]) for first, end in self._of.spans]
+        zone_of = self._of.zone_of
+        count = len(zone_of)
+        found = [0.0] * len(self._of.zones)
+        for state, weight in zip(self._states, self._weights):
+            found[zone_of[state % count]] += weight
+        return found
 
     def position(self) -> "tuple[float, float, float, float, float] | None":
         """X and y in metres, their variances and covariance in m2; None over several floors."""
         x_m = y_m = xx = yy = xy = 0.0
         spots = self._of.spots
-        floor = spots[0].floor
-        for at in range(len(spots)):
-            spot = spots[at]
+        floor = spots[self._states[0] % len(spots)].floor
+        for state, weight in zip(self._states, self._weights):
+            spot = spots[state % len(spots)]
             if spot.floor != floor:
                 return None
-            weight = self._weights[at]
             x_m += weight * spot.x_m
             y_m += weight * spot.y_m
             within = spot.size_m * spot.size_m / 12
@@ -272,6 +383,11 @@ def _expected(
     return mean_dbm - _FLOOR_LOSS_DB * ceilings, max(4.0, var_db2)
 
 
+def _terms(expected: "list[tuple[float, float]]") -> "list[tuple[float, float, float]]":
+    """Of each spot: the mean, 1 over the scaled variance, and the constant of Student's t."""
+    return [(mean, 1 / (_FREEDOM * var), 0.5 * math.log(var)) for mean, var in expected]
+
+
 def _prior(spots: "list[Spot]", outside_zone: int, outside: float) -> "list[float]":
     inside_area = sum([spot.area for spot in spots if spot.zone != outside_zone]) or 1.0
     outside_area = sum([spot.area for spot in spots if spot.zone == outside_zone]) or 1.0
@@ -283,5 +399,7 @@ def _prior(spots: "list[Spot]", outside_zone: int, outside: float) -> "list[floa
     ]
 
 
-def _within(value: float, most: float) -> float:
-    return max(-most, min(most, value))
+def _normal(values: "tuple[int, ...]", mean: float, sd: float) -> "list[float]":
+    """The normal distribution over a few values."""
+    weights = [math.exp(-0.5 * ((value - mean) / sd) ** 2) for value in values]
+    return [weight / sum(weights) for weight in weights]

@@ -22,7 +22,11 @@ class SetClock:
 
 
 def house_of(life: Life, clock: SetClock, keep_days: float = KEEP_DAYS) -> Housekeeping:
-    return Housekeeping(life.store, life.intake.people, life.intake.vault, clock, keep_days)
+    intake = life.intake
+    resolving = intake.resolving
+    return Housekeeping(
+        life.store, intake.people, intake.vault, clock, keep_days, resolving=resolving
+    )
 
 
 def keep_house(house: Housekeeping, clock: SetClock) -> int:

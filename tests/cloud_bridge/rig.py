@@ -85,7 +85,12 @@ class Rig:
             plans=Plans(self.registry.path.parent),
             deliver=self._deliver,
             housekeeping=Housekeeping(
-                self.store, self.intake.people, self.intake.vault, self.clock, self._keep_days
+                self.store,
+                self.intake.people,
+                self.intake.vault,
+                self.clock,
+                self._keep_days,
+                resolving=self.intake.resolving,
             ),
         )
         self.ingest.start()

@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 import uvicorn
 
+from cloud_bridge.beacon_desk import BeaconDesk
 from cloud_bridge.clock import Clock, SystemClock
 from cloud_bridge.collect_desk import CollectPorts
 from cloud_bridge.connections import BoundedHttp, age
@@ -18,8 +19,10 @@ from cloud_bridge.errors import StalledError
 from cloud_bridge.feed import Feed
 from cloud_bridge.hot_http import speaking_to
 from cloud_bridge.keys import KeyRing
+from cloud_bridge.registry import Registry
 from cloud_bridge.turn import Collected
 from cloud_bridge.web import Ports, Web
+from tests.cloud_bridge.little_device import SUITE
 from tests.cloud_bridge.rig import SITE, TENANT, Rig
 
 ORIGIN = "https://shop.example"
@@ -68,7 +71,9 @@ class Door:
             return await self.collect(tenant, collected)
 
         ports = CollectPorts(self.clock, self.ring, collect, self.look, self.counted)
-        return Web(Ports(ports, lambda: {"status": "ok"}, feed or Feed()))
+        home = self.rig.registry.path.parent
+        beacons = BeaconDesk(SUITE, self.clock, self.ring, lambda _: Registry(home), self.look)
+        return Web(Ports(ports, lambda: {"status": "ok"}, feed or Feed(), beacons))
 
     async def says(self, *parts: bytes, pause_s: float = 0.0) -> tuple[int, dict[str, str], bytes]:
         """What is answered to raw bytes; the connection is closed behind them."""

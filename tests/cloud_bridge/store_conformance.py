@@ -20,6 +20,7 @@ from tests.cloud_bridge.store_rows import (
     device_row,
     epoch_row,
     everything,
+    identity_row,
     log_row,
     prompt_row,
     subject_row,
@@ -71,6 +72,7 @@ class Durability:
         assert before.collected == {b"k" * 16}
         assert before.vault == {row.handle: row for row in wanted.vault}
         assert before.handles == {row.digest: row.handle for row in wanted.vault}
+        assert before.identities == [identity_row(5)]
         assert before.subjects == [*wanted.subjects.values()]
         store.close()
         store = harness.open()
@@ -188,7 +190,18 @@ def _commit_for_ever(harness: Harness, told: Connection, number: int) -> None:
 
 
 class Facts:
-    """Log, cursors, prompts, keys of bodies, vault."""
+    """Log, cursors, prompts, keys of bodies, vault, identities."""
+
+    def test_identities_go_by_themselves_and_with_their_handles(self, harness: Harness) -> None:
+        store = harness.open()
+        rows = [identity_row(5), identity_row(5, "irk"), identity_row(9), identity_row(13)]
+        store.commit(Writes(identities={(row.handle, row.kind): row for row in rows}))
+        learnt = identity_row(13, clock=b"more")
+        store.commit(Writes(identities={(13, "eid"): learnt, (5, "irk"): None, (5, "no"): None}))
+        assert content(store).identities == [rows[0], rows[2], learnt]
+        store.commit(Writes(erased=[5]))
+        store.commit(Writes(forgotten=[9]))
+        assert content(store).identities == [learnt]
 
     def test_the_log_is_in_the_order_of_its_ids(self, harness: Harness) -> None:
         store = harness.open()

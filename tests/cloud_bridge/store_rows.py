@@ -8,6 +8,7 @@ from cloud_bridge.store import (
     WAITING,
     DeviceRow,
     EpochRow,
+    IdentityRow,
     LogRow,
     Marks,
     PromptRow,
@@ -49,6 +50,10 @@ def vault_row(handle: int) -> VaultRow:
     return VaultRow(handle, digest_of(handle), b"k%015d" % handle, b"sealed %d" % handle)
 
 
+def identity_row(handle: int, kind: str = "eid", clock: bytes = b"clock") -> IdentityRow:
+    return IdentityRow(handle, kind, 77, 10, b"sealed key %d" % handle, clock)
+
+
 def digest_of(handle: int) -> bytes:
     return b"d%015d" % handle
 
@@ -74,6 +79,7 @@ def everything() -> Writes:
         collected={b"k" * 16: 2},
         set_aside=[(1, 2, 9, b"bad")],
         vault=[vault_row(5), vault_row(9)],
+        identities={(5, "eid"): identity_row(5), (9, "irk"): None},
         subjects=subjects(subject_row(0), subject_row(5)),
         watermark=1,
     )
@@ -90,6 +96,7 @@ class Content(NamedTuple):
     collected: set[bytes]
     handles: dict[bytes, int]
     vault: dict[int, VaultRow]
+    identities: list[IdentityRow]
     subjects: list[SubjectRow]
     erased: set[int]
     marks: Marks
@@ -109,6 +116,7 @@ def content(
         store.collected(list(keys)),
         dict(store.handles([digest_of(handle) for handle in handles])),
         dict(store.vault_rows(handles)),
+        sorted(store.identities(), key=lambda row: (row.handle, row.kind)),
         list(store.all_subjects()),
         store.erased(),
         store.marks(),

@@ -166,3 +166,31 @@ def test_only_schemes_that_we_know_make_an_identifier() -> None:
     assert not is_identifier("http://shop")
     assert not is_identifier("ble")
     assert not is_identifier(7)
+
+
+def test_what_is_stitched_is_told_by_the_log_and_leaves_with_its_handle() -> None:
+    batch = Batch.of([make("visit.enter", 5, visit=1, visitor="tag:1", zone="z")])
+    batch.resolve({"tag:1": 6})
+    plain = batch.to_body()
+    assert Batch.from_body(plain).stitched == []
+    batch.stitched = {6, 10}
+    again = Batch.from_body(batch.to_body())
+    assert again.stitched == [6, 10]
+    again.without({10})
+    assert again.stitched == [6]
+    again.without({6})
+    assert len(again.to_body()) == len(plain)
+
+
+def test_when_each_identifier_last_stood_in_a_batch() -> None:
+    touchpoints = [
+        make("sighting", 10, receiver="r", beacon="eid:a"),
+        make("position", 20, visitor="eid:a"),
+        make("sighting", 30, receiver="eid:b", beacon="eid:b"),
+        Touchpoint(4711, 40, ("eid:c", b"x", 7)),
+        make("identify", 50, seen="eid:a", known_as="eid:b", method="m"),
+        make("sighting", 60, receiver="eid:a", beacon="ble:1"),
+    ]
+    wanted = {"eid:a": 50, "eid:b": 50, "eid:c": 40, "eid:d": 0}
+    for batch in (Batch.of(touchpoints), decode(COLUMNS, encode_columns(touchpoints))):
+        assert batch.seen(wanted) == wanted

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -16,11 +17,13 @@ from typing import Any
 import httpx
 import pytest
 
+from edge_sdk.adapters.aes import ecb
 from edge_sdk.adapters.paho_link import Broker, PahoLink
+from edge_sdk.presence.identifiers import eid_at
 from edge_sdk.wire.enrolment import from_token
 from edge_sdk.wire.seal import Refused
 from edge_sdk.wire.topics import BULK, DOWN, LIVE, topic
-from edge_sdk.wire.touchpoint import make
+from edge_sdk.wire.touchpoint import Touchpoint, make
 from tests.cloud_bridge.little_device import LittleDevice
 
 BRIDGE = (sys.executable, "-m", "cloud_bridge.cli")
@@ -293,3 +296,55 @@ def test_help_teaches(tmp_path: Path) -> None:
     assert "--tenant" in command(
         "enrol", "--data", str(tmp_path), "--site", "a", "--name", "b", code=1
     )
+
+
+def test_beacons_are_known_again_over_a_kill(tmp_path: Path) -> None:
+    """Registered by command and by HTTP; the identifier changes while the bridge is down."""
+    gateway = enrol(tmp_path, "gateway", "--tenant", "acme")
+    data = ("--data", str(tmp_path))
+    key = command("key", "add", *data, "--site", "shop").strip()
+    tag, app = random.Random(1).randbytes(16), random.Random(2).randbytes(16)
+    add = (*BRIDGE, "beacon", "add", *data, "tag:1", "--exponent", "4", "--clock", "1600")
+    subprocess.run(add, input=tag.hex(), text=True, check=True, timeout=WAIT_S)
+    added_s = time.time()
+
+    def entered(visit: int) -> Touchpoint:
+        eid = eid_at(ecb, tag, 4, 1600 + int(time.time() - added_s)).hex()
+        now_ms = int(time.time() * 1000)
+        return make("visit.enter", now_ms, visit=visit, visitor=f"eid:{eid}", zone="coffee")
+
+    async def life(visit: int, *held: tuple[int, int, int], end: signal.Signals) -> dict[str, Any]:
+        async with running(tmp_path, "--broker", "embedded", end=end) as ready:
+            async with httpx.AsyncClient(headers={"X-Api-Key": key}) as client:
+                said = {"id": "app:2", "kind": "irk", "key": app.hex()}
+                answer = await client.post(f"{ready['http']}/beacons", json=said)
+                assert answer.status_code == 201
+                answer = await client.post(f"{ready['http']}/collect", json=web("tag:1"))
+                assert answer.status_code == 202
+            async with asyncio.timeout(WAIT_S):
+                irks = 0
+                while irks == 0:
+                    irks = (await health(ready["http"]))["beacons"]["irk"]
+            async with connected(gateway, ready["broker"]) as store:
+                store.send(LIVE, gateway.start(*held, now_ms=int(time.time() * 1000)))
+                await store.hears("ack")
+                store.send(LIVE, gateway.rows(entered(visit)))
+                await store.hears("ack")
+            report = await health(ready["http"])
+        for secret in (tag.hex(), app.hex(), "tag:1", "app:2", "eid:"):
+            assert secret not in ready["log"]
+        return report
+
+    first = asyncio.run(life(17, end=signal.SIGKILL))
+    assert first["counted"]["beacons.resolved"] == 1
+    assert "decisions.same_stay" not in first["counted"]
+    second = asyncio.run(life(18, (0, 1, 1), end=signal.SIGTERM))
+    assert second["beacons"] == first["beacons"]
+    assert second["counted"]["beacons.resolved"] == 1
+    assert second["counted"]["decisions.same_stay"] == 1
+    for path in tmp_path.rglob("*.sqlite*"):
+        assert tag not in path.read_bytes()
+        assert app not in path.read_bytes()
+    listed = command("beacon", "list", *data)
+    assert "in use" in listed
+    assert tag.hex() not in listed

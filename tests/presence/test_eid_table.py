@@ -285,3 +285,50 @@ def test_clocks_near_their_ends() -> None:
 
 def test_no_key_is_in_a_repr() -> None:
     assert repr(table_of(2)) == "<EidTable of 2 identities>"
+
+
+def test_what_is_told_late_is_no_replay_and_teaches_nothing() -> None:
+    table = table_of(1)
+    table.add("n0", key(0), K, 5 * 1024, START_S)
+    change_s = START_S + 1024
+    refreshed(table, change_s)
+    before, after = eid(0, 5 * 1024), eid(0, 6 * 1024)
+    assert table.resolve(before, change_s + 100, 150) == "n0"
+    assert table.clock("n0") == (
+        (5 * 1024 - START_S - 1) * 10**6,
+        (5 * 1024 - START_S + 1) * 10**6,
+        START_S,
+        5,
+    )
+    assert table.resolve(after, change_s + 110, 150) == "n0"
+    assert table.resolve(before, change_s + 120, 150) == "n0"
+    assert table.resolve(before, change_s + 120) is None
+    assert table.resolve(before, change_s + 200, 150) is None
+    assert table.counts["refused"] == 2
+
+
+def test_whose_it_may_be_is_told_without_a_trace() -> None:
+    table = table_of(2)
+    clock, counts = table.clock("n1"), dict(table.counts)
+    assert table.whose(eid(1, 2000)) == "n1"
+    assert table.whose(eid(1, 2000 + 100 * 1024)) is None
+    assert (table.clock("n1"), table.counts, table.searching) == (clock, counts, False)
+
+
+def test_a_clock_that_was_kept_goes_on_and_one_that_was_not_is_searched() -> None:
+    table = table_of(1)
+    now_s = START_S + 40 * DAY_S
+    refreshed(table, now_s)
+    back_s = 3 * 1024  # it lost its clock
+    assert table.resolve(eid(0, back_s), now_s) is None
+    assert searched(table, now_s) == [(eid(0, back_s), "n0")]
+    clock = table.clock("n0")
+    assert clock is not None
+    again, anew = EidTable(ecb), table_of(1)
+    again.restore("n0", key(0), K, clock, now_s + 3600)
+    refreshed(anew, now_s + 3600)
+    later = eid(0, back_s + 3600)
+    assert again.resolve(later, now_s + 3600) == "n0"
+    assert anew.resolve(later, now_s + 3600) is None
+    assert searched(anew, now_s + 3600) == [(later, "n0")]
+    assert anew.clock("nobody") is None
