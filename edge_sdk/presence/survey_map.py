@@ -99,7 +99,7 @@ class SurveyMap:
         return places, mean, var
 
     def _together(self) -> "tuple[Array, float]":
-        """a and b of all receivers together, and how vague a still is."""
+        """A and b of all receivers together, and how vague a still is."""
         precision = np.diag(1.0 / _PRIOR_SD**2)
         moment = precision @ _PRIOR
         for number in range(len(self.receivers)):

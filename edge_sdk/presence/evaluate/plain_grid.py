@@ -64,4 +64,5 @@ class PlainGrid:
         spread = np.zeros_like(weights)
         for at, share in enumerate(self._kernel):
             spread += share * np.take(padded, range(at, at + weights.shape[axis]), axis=axis)
-        return spread / spread.sum()
+        moved: Array = spread / spread.sum()
+        return moved

@@ -222,7 +222,9 @@ def _nearer(
         a, b = (math.dist(p, other) ** 2 - math.dist(p, mine) ** 2 for p in (start, end))
         if (a > 0) != (b > 0):
             part = a / (a - b)
-            kept.append((start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1])))
+            kept.append(
+                (start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1]))
+            )
         if b > 0:
             kept.append(end)
     return kept
