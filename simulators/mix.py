@@ -34,11 +34,10 @@ PER_100_SHOPPERS = {
 
 DRAWN_FROM = (
     "The store day of seed 1 with its default shoppers (simulators/store_day.py: six recorded"
-    " walks past twelve real receivers), captured by one gateway through Presence as"
-    " simulators/gateway.py makes it, from the first reading until silence has closed every visit."
-    " Added to it, per 100 shoppers, are the assumed numbers of PER_100_SHOPPERS in"
-    " simulators/mix.py. Shares are of all touchpoints. A walk lasts 47 to 149 s, so a longer visit"
-    " would have still fewer of the rest."
+    " walks past twelve real receivers), captured by one gateway through NearestReceiver with its"
+    " defaults, from the first reading until silence has closed every visit. Added to it, per 100"
+    " shoppers, are the assumed numbers of PER_100_SHOPPERS in simulators/mix.py. Shares are of all"
+    " touchpoints. A walk lasts 47 to 149 s, so a longer visit would have still fewer of the rest."
 )
 
 OPENED_MS = 1_772_440_200_000  # a Monday at 8:30 UTC
