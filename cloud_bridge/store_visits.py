@@ -13,8 +13,7 @@ from cloud_bridge.schemes import LAST_NOBODY
 from cloud_bridge.store import VisitRow
 from cloud_bridge.turn import Turn
 from edge_sdk.plan_file import StorePlan
-from edge_sdk.presence.nearest import NearestReceiver
-from edge_sdk.presence.polygons import zones_of_receivers
+from edge_sdk.store_engine import of_summaries
 from edge_sdk.wire.touchpoint import CODES, FIELDS, Touchpoint, make
 
 SIGHTING = CODES["sighting"]
@@ -26,6 +25,7 @@ PREFIX = "h:"  # before a handle, where an engine wants an identifier
 LATE_MS = 15_000
 TICK_MS = 1_000
 MAX_BEACONS = 512
+WINDOW_MS = 5_000  # that a receiver sums up
 
 _SPANS = ("dwell_ms", "dwell_low_ms", "dwell_high_ms")
 
@@ -51,28 +51,9 @@ class Engine(Protocol):
     def tick(self, at_ms: int) -> list[Touchpoint]: ...
 
 
-class _Nearest(NearestReceiver):
-    """To the simple engine a sighting is one reading, however many it sums up."""
-
-    def hear_summary(
-        self, at_ms: int, receiver: str, beacon: str, _w: int, _n: int, dbm: int, _sd: int
-    ) -> list[Touchpoint]:
-        return self.hear(at_ms, receiver, beacon, dbm)
-
-
 def engine_of(store: StorePlan) -> Engine:
-    """The engine that hears a store's sightings.
-
-    A receiver sums up 5 s: its memory holds two of them, and a silence is several that lack.
-    """
-    return _Nearest(
-        zones_of_receivers(store.plan),
-        memory_ms=12_000,
-        settle_ms=5_000,
-        silence_ms=30_000,
-        max_beacons=MAX_BEACONS,
-        probability_pct=None,
-    )
+    """The engine that hears a store's sightings. Raises ConfigError: its survey is faulty."""
+    return of_summaries(store, WINDOW_MS, MAX_BEACONS)
 
 
 class StoreVisits:
@@ -81,6 +62,7 @@ class StoreVisits:
     open    the engine's number of a visit -> what is stored of it
     drafts  what came out of the engine and is not in a turn yet
     fusing  devices that make visits themselves
+    ended   handles whose visit has been told to be over, and that nobody has heard since
     """
 
     def __init__(self, site: str, plan: StorePlan | None) -> None:
@@ -90,6 +72,7 @@ class StoreVisits:
         self.open: dict[int, VisitRow] = {}
         self.drafts: list[Touchpoint] = []
         self.fusing: set[int] = set()
+        self.ended: set[int] = set()
         self.newest_ms = 0
         self._late_ms: dict[int, int] = {}  # an engine that was warmed knows less of a dwell
         self._ended = 0
@@ -103,6 +86,7 @@ class StoreVisits:
             if now_ms - at_ms > LATE_MS:
                 late += 1
             elif beacon is not None and beacon > LAST_NOBODY:
+                self.ended.discard(beacon)
                 name = f"{PREFIX}{beacon}"
                 self._keep(at_ms, self.engine.hear_summary(at_ms, receiver, name, *summary))
         return late
@@ -160,6 +144,9 @@ class StoreVisits:
             elif draft.code == EXIT:
                 warm.pop(handle_of(draft), None)
         self.drafts.clear()
+        for handle in self.ended:  # whose end an engine that knew more has seen
+            warm.pop(handle, None)
+        self.ended.clear()
         for row in rows:
             same = warm.get(row.visitor)
             if same is not None and same.get("zone") == row.zone:

@@ -212,6 +212,7 @@ class Visiting:
         for site in rows.keys() - stores.keys():
             stores[site] = StoreVisits(site, None)
         for site, store in stores.items():
+            store.pass_time(now_ms)
             store.agree(rows.get(site, []), now_ms)
         self.stores = stores
         self._begun = True
@@ -225,10 +226,11 @@ class Visiting:
                 continue
             # Rows of our own as well: they say how far time had gone when a silence ended a visit.
             store.pass_time(row.received_ms)
-            if row.device is None:
-                continue
             try:
                 batch = Batch.from_body(row.body)
+                if row.device is None:
+                    store.ended.update(values[1] for *_, values in batch.told((EXIT,)))
+                    continue
                 if erased:
                     batch.without(erased)
                 if not VISITS.isdisjoint(batch.groups):

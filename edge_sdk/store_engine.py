@@ -70,6 +70,27 @@ def unguarded(store: StorePlan) -> "Callable[[], Presence]":
     return lambda: Presence(beliefs, store.plan.receivers, settings)
 
 
+def of_summaries(store: StorePlan, window_ms: int, max_beacons: int) -> Presence:
+    """The engine of a store whose receivers are separate and sum up each `window_ms`.
+
+    It makes visits; the sightings that it hears are facts already. Raises ConfigError as
+    `store_engine` does.
+    """
+    # A belief that steps so rarely is sure at once or not at all, and late by half a step.
+    said = {
+        "min_dwell_ms": window_ms // 2,
+        "change_ms": window_ms,
+        "lag_ms": window_ms // 2,
+        **dict(store.presence.settings),
+        "window_ms": 0,
+        "position_every_ms": 0,
+        "max_beacons": max_beacons,
+        "trust_ms": 3 * window_ms,
+    }
+    beliefs = _beliefs(store, follows=False, step_ms=window_ms)
+    return Presence(beliefs, store.plan.receivers, PresenceSettings(**said))  # type: ignore[arg-type]
+
+
 def _settings(store: StorePlan, follows: bool, leaves: bool) -> PresenceSettings:
     said = dict(store.presence.settings)
     if not follows:
@@ -79,21 +100,21 @@ def _settings(store: StorePlan, follows: bool, leaves: bool) -> PresenceSettings
     return PresenceSettings(**said)  # type: ignore[arg-type]
 
 
-def _beliefs(store: StorePlan, follows: bool) -> "Beliefs":
+def _beliefs(store: StorePlan, follows: bool, step_ms: int = 1_000) -> "Beliefs":
     points = _surveyed(store)
     floors = {receiver.floor for receiver in store.plan.receivers.values()}
     if follows and len(floors | {zone.floor for zone in store.plan.zones}) > 1:
         raise ConfigError("positions = true is for a store of one floor; leave it out")
     if not follows and not points:
         log.info("presence: zones, by path loss (no survey)")
-        return ZoneBeliefs(store.plan, PathLoss(store.plan))
+        return ZoneBeliefs(store.plan, PathLoss(store.plan), step_ms=step_ms)
     try:
         from edge_sdk.presence.survey_map import SurveyMap  # noqa: PLC0415  an extra
         from edge_sdk.presence.walkers import WalkerBeliefs  # noqa: PLC0415
     except ImportError:
         wanted = "positions are coarse" if follows else f"a survey of {len(points)} points waits"
         log.warning("presence: zones, by path loss; %s without numpy: %s", wanted, _EXTRA)
-        return ZoneBeliefs(store.plan, PathLoss(store.plan))
+        return ZoneBeliefs(store.plan, PathLoss(store.plan), step_ms=step_ms)
     radio = SurveyMap(store.plan, points)
     how = f"a survey of {len(points)} points" if points else "path loss (no survey)"
     if follows:
@@ -101,7 +122,7 @@ def _beliefs(store: StorePlan, follows: bool) -> "Beliefs":
         return WalkerBeliefs(store.plan, radio, floor=min(floors))
     log.info("presence: zones, by %s", how)
     surveyed: RadioMap = radio
-    return ZoneBeliefs(store.plan, surveyed)
+    return ZoneBeliefs(store.plan, surveyed, step_ms=step_ms)
 
 
 def _surveyed(store: StorePlan) -> list[SurveyPoint]:
