@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_sdk import doctor_cli, plan_cli, survey_cli
+from edge_sdk import doctor_cli, gateway_cli, plan_cli, survey_cli
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.sqlite import configure, open_connection, translated
 from edge_sdk.device import Device, DeviceConfig, enrol
@@ -28,6 +28,7 @@ examples:
   echo '{"type": "scan", "scanner": "s1", "symbology": "ean13", "code": "4061000000005"}' \\
     | edge-sdk send --home kiosk-1 --broker mqtt://127.0.0.1:1883
   edge-sdk prompts --home kiosk-1 --broker mqtt://127.0.0.1:1883
+  edge-sdk gateway --home gateway-1 --broker mqtt://127.0.0.1:1883 --plan store.toml
   edge-sdk plan check store.toml --svg store.svg
   edge-sdk survey store.toml --listen 0.0.0.0:8100
   edge-sdk doctor --home kiosk-1 --broker mqtt://127.0.0.1:1883
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     what = "print each prompt that arrives as a line of JSON, and report it as shown"
     one = commands.add_parser("prompts", help=what, description=what, parents=[broker])
     one.set_defaults(run=lambda arguments: _run(_prompts(arguments)))
+    gateway_cli.add_commands(commands, broker)
     plan_cli.add_commands(commands)
     survey_cli.add_commands(commands)
     doctor_cli.add_commands(commands)

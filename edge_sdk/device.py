@@ -136,9 +136,11 @@ class Device:
         """
         await self._outbox.capture(touchpoint)
 
-    async def capture_many(self, touchpoints: Iterable[Touchpoint]) -> None:
-        """As `capture`, for all of them, in shared commits."""
-        await self._outbox.capture_many(touchpoints)
+    async def capture_many(
+        self, touchpoints: Iterable[Touchpoint], *, at_once: bool = False
+    ) -> None:
+        """As `capture`, for all of them, in shared commits; at once: without lingering."""
+        await self._outbox.capture_many(touchpoints, at_once=at_once)
 
     async def drained(self) -> None:
         """Return when the bridge holds everything that was captured."""

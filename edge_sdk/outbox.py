@@ -149,10 +149,15 @@ class Outbox:
             self._commit_within(self._linger_s)
         await done
 
-    async def capture_many(self, touchpoints: Iterable[Touchpoint]) -> None:
-        """As `capture`, for all of them; beyond 4,096 in several commits, in order."""
+    async def capture_many(
+        self, touchpoints: Iterable[Touchpoint], *, at_once: bool = False
+    ) -> None:
+        """As `capture`, for all of them; beyond 4,096 in several commits, in order.
+
+        at_once  none of them lingers, whether or not one can trigger a prompt
+        """
         listed = list(touchpoints)
-        prompting = False
+        prompting = at_once
         for touchpoint in listed:
             _check(touchpoint)
             prompting = prompting or PROMPTING.get(touchpoint.code, False)

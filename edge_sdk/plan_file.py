@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_sdk.errors import ConfigError
 from edge_sdk.plan_parser import PRIVACY_MODES, StorePlan, parse_plan
+from edge_sdk.plan_presence import presence_lines
 from edge_sdk.presence.floor import Kiosk, Receiver
 
 __all__ = ["PRIVACY_MODES", "StorePlan", "parse_plan", "plan_text", "read_plan", "write_plan"]
@@ -40,8 +41,8 @@ def plan_text(store: StorePlan) -> str:
     plan = store.plan
     lines = [f"name = {_quoted(plan.name)}"] if plan.name else []
     lines += ["metres_per_unit = 1.0", f"y_axis = {_quoted(store.y_axis)}"]
-    if store.privacy:
-        lines.append(f"privacy = {_quoted(store.privacy)}")
+    top, tables = presence_lines(store.privacy, store.presence)
+    lines += top
     if store.survey:
         lines.append(f"survey = {_quoted(store.survey.as_posix())}")
     if store.floors:
@@ -60,7 +61,7 @@ def plan_text(store: StorePlan) -> str:
     lines += ["]", "", "kiosks = ["]
     for kiosk in plan.kiosks:
         lines.append(f"  {{ {_placed(kiosk)}, zone = {_quoted(kiosk.zone)} }},")
-    return "\n".join([*lines, "]", ""])
+    return "\n".join([*lines, "]", *tables, ""])
 
 
 def write_plan(path: Path, store: StorePlan) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from edge_sdk.errors import ConfigError
 from edge_sdk.plan_doubts import doubts, hidden
+from edge_sdk.plan_presence import PresencePlan, read_presence
 from edge_sdk.presence.floor import FloorPlan, Kiosk, PlanError, Receiver, Zone
 from edge_sdk.presence.polygons import (
     MIN_AREA_M2,
@@ -32,8 +33,8 @@ MAX_HEIGHT_M = 40.0
 _FLOORS = range(-20, 201)
 
 _KEYS = {
-    "": ("name", "metres_per_unit", "y_axis", "privacy", "survey", "floors", "receivers", "zones",
-         "kiosks"),
+    "": ("name", "metres_per_unit", "y_axis", "privacy", "presence", "positions", "survey",
+         "floors", "receivers", "zones", "kiosks"),
     "receivers": ("name", "x", "y", "z_m", "floor", "adapter"),
     "zones": ("name", "floor", "corners"),
     "kiosks": ("name", "x", "y", "floor", "zone"),
@@ -49,6 +50,7 @@ class StorePlan:
     floors    number -> what people call it; may be empty
     adapters  receiver -> the Bluetooth adapter of this machine that it is, as "hci0"
     privacy   one of PRIVACY_MODES, or None: not said
+    presence  how presence is to work (plan_presence.py)
     survey    the calibration file, or None
     warnings  what is possible, but was probably not meant
     """
@@ -58,6 +60,7 @@ class StorePlan:
     floors: Mapping[int, str] = field(default_factory=dict)
     adapters: Mapping[str, str] = field(default_factory=dict)
     privacy: str | None = None
+    presence: PresencePlan = field(default_factory=PresencePlan)
     survey: Path | None = None
     warnings: tuple[str, ...] = ()
 
@@ -97,7 +100,7 @@ class _Parser:
         elif metres is not None:
             self._metres = metres
         y_axis = self._choice(tables, "y_axis", Y_AXES) or "down"
-        privacy = self._choice(tables, "privacy", PRIVACY_MODES)
+        privacy, presence = read_presence(tables, self._fault)
         survey = self._text(tables, "survey", "", longest=1024, required=False)
         self._read_floors(tables)
         adapters: dict[str, str] = {}
@@ -129,6 +132,7 @@ class _Parser:
             floors=self._floors,
             adapters=adapters,
             privacy=privacy,
+            presence=presence,
             survey=folder / survey if survey else None,
             warnings=() if self.faults else doubts(plan),
         )

@@ -35,7 +35,7 @@ GEOLOCATION = "geolocation"
 _TICK_S = 1.0
 _TRY_AGAIN_TICKS = 15
 _JUMP_MS = 5_000
-_COUNTS = ("not_allowed", "sightings", "sessions", "jumps", "failed")
+_COUNTS = ("not_allowed", "sightings", "sessions", "jumps", "failed", "lost")
 
 
 class AppClock:
@@ -111,7 +111,8 @@ class StoreApp:
                   of the store does not: its visits and positions are captured as well
 
     counts  what was dropped and why: "foreign", "rssi", "stale" readings (beacon_windows.py),
-            "not_allowed" touchpoints; and "sightings", "sessions", "jumps" of the clock, "failed"
+            "not_allowed" touchpoints, those "lost" because the disk did not take them; and
+            "sightings", "sessions", "jumps" of the clock, "failed"
     """
 
     def __init__(
@@ -189,9 +190,11 @@ class StoreApp:
             self._consent.say(purpose, granted=False)  # before anything is waited for
             self._forget()
         async with self._lock:
-            await self._close()  # with all that it has in memory
-            self._consent.say(purpose, granted)
-            await asyncio.to_thread(self._consent.save)
+            try:
+                await self._close()  # with all that it has in memory
+            finally:  # whatever became of the session, what she said has to last
+                self._consent.say(purpose, granted)
+                await asyncio.to_thread(self._consent.save)
             await self._open()
 
     # What the app captures
@@ -300,11 +303,21 @@ class StoreApp:
         self._notify()
 
     async def _close(self) -> None:
-        session, self._session, self._device = self._session, None, None
-        self._forget()
-        if session is not None:
-            await session.aclose()
-        self._notify()
+        session, self._session = self._session, None
+        device, self._device = self._device, None
+        try:
+            if device is not None and self._engine is not None and self.allows():
+                # A sleep may last a month: the visit does not.
+                found = self._found + _no_sightings(self._engine.close(self.clock.now_ms()))
+                await self._capture(device, found)
+        except Exception:  # a bug of the engine's must not keep the radio on
+            self._counts["failed"] += 1
+            log.exception("the store app could not end its visit")
+        finally:
+            self._forget()
+            if session is not None:
+                await session.aclose()
+            self._notify()
 
     def _forget(self) -> None:
         """All that was heard and is not captured."""
@@ -333,9 +346,16 @@ class StoreApp:
             async for item in source:
                 if isinstance(item, Reading) and self.allows():
                     self._hear(item)
+            self._radio_failed("it ended by itself")
         except EdgeError as error:
-            self._counts["failed"] += 1
-            log.error("the radio failed; it is tried again when the app resumes: %s", error)
+            self._radio_failed(str(error))
+        except Exception as error:  # the top of a task: a radio is somebody's driver
+            log.exception("store app radio")
+            self._radio_failed(type(error).__name__)
+
+    def _radio_failed(self, why: str) -> None:
+        self._counts["failed"] += 1
+        log.error("the radio failed; it is tried again when the app resumes: %s", why)
 
     def _hear(self, reading: Reading) -> None:
         at_ms, _, beacon, rssi_dbm = reading
@@ -345,7 +365,7 @@ class StoreApp:
         if self._engine is None:
             self._engine = self._fresh_engine()
         found = self._engine.hear(at_ms, name, self._config.who, rssi_dbm)
-        self._found += [touchpoint for touchpoint in found if touchpoint.name != "sighting"]
+        self._found += _no_sightings(found)
 
     # What time brings
 
@@ -355,9 +375,15 @@ class StoreApp:
             try:
                 await self._tick()
             except EdgeError as error:
-                self._counts["failed"] += 1
-                self._try_again_in = _TRY_AGAIN_TICKS
+                self._failed()
                 log.error("the store app goes on without: %s", error)
+            except Exception:  # the top of a task: a bug must not make the app deaf for good
+                self._failed()
+                log.exception("the store app goes on")
+
+    def _failed(self) -> None:
+        self._counts["failed"] += 1
+        self._try_again_in = _TRY_AGAIN_TICKS
 
     async def _tick(self) -> None:
         if self._try_again_in:
@@ -375,10 +401,19 @@ class StoreApp:
         if device is None:
             return
         heard = self._heard()
-        if heard and self.allows():
-            await device.capture_many(heard)
+        if self.allows():
+            await self._capture(device, heard)
         if self._consent.untold:
             await self._told()
+
+    async def _capture(self, device: Device, touchpoints: list[Touchpoint]) -> None:
+        """What the disk does not take is lost, and counted: the next is heard in a second."""
+        try:
+            if touchpoints:
+                await device.capture_many(touchpoints)
+        except EdgeError as error:
+            self._counts["lost"] += len(touchpoints)
+            log.error("the store app could not keep what it heard: %s", error)
 
     def _heard(self) -> list[Touchpoint]:
         """What the radio brought, ready to be captured."""
@@ -387,7 +422,7 @@ class StoreApp:
         self._counts["sightings"] += len(sightings)
         found, self._found = self._found, []
         if self._engine is not None:
-            found += [t for t in self._engine.tick(now_ms) if t.name != "sighting"]
+            found += _no_sightings(self._engine.tick(now_ms))
         return found + sightings
 
     async def _told(self) -> None:
@@ -401,6 +436,11 @@ class StoreApp:
             await asyncio.to_thread(self._consent.save)
             if not self._consent.allowed:
                 await self._close()
+
+
+def _no_sightings(touchpoints: list[Touchpoint]) -> list[Touchpoint]:
+    """The app sums up what it hears itself (beacon_windows.py)."""
+    return [touchpoint for touchpoint in touchpoints if touchpoint.name != "sighting"]
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -212,7 +212,9 @@ class _Narrated:
         self._device = device
         self._stage = stage
 
-    async def capture_many(self, touchpoints: Iterable[Touchpoint]) -> None:
+    async def capture_many(
+        self, touchpoints: Iterable[Touchpoint], *, at_once: bool = False
+    ) -> None:
         now_ms, played_ms = self._device.clock.now_ms(), self.clock.now_ms()
         told = []
         for touchpoint in touchpoints:
@@ -221,7 +223,7 @@ class _Narrated:
             # The device's own clock does not run `speed` times too fast.
             device_ms = now_ms - round((played_ms - at_ms) / self.clock.speed)
             told.append(Touchpoint(touchpoint.code, device_ms, touchpoint.values))
-        await self._device.capture_many(told)
+        await self._device.capture_many(told, at_once=at_once)
 
 
 def _seen(stage: _Stage, touchpoint: Touchpoint) -> None:

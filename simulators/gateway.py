@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from edge_sdk.presence.nearest import NearestReceiver
 from edge_sdk.presence.presence import Presence
 from edge_sdk.presence.radio_map import PathLoss
 from edge_sdk.presence.settings import PresenceSettings
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from edge_sdk.presence.engine import PresenceEngine
 
 TICK_MS = 1_000
-LINGER_MS = 30_000  # after the last reading, so that silence closes every visit
+LINGER_MS = 30_000  # after the last reading, so that silence may close visits
 
 
 # For prompts that come while she is still there: earlier than the defaults, and less sure.
@@ -36,11 +37,16 @@ def presence_of(day: StoreDay) -> Presence:
     return Presence(beliefs, sorted(day.zones), SETTINGS)
 
 
+def simple_presence_of(day: StoreDay) -> NearestReceiver:
+    """The simple engine, whose figures do not change when the other one is tuned."""
+    return NearestReceiver(day.zones, day.places_m)
+
+
 def captured(day: StoreDay, engine: "PresenceEngine") -> Iterator[Touchpoint]:
     """What the gateway captures, in that order; `at_ms` counts from the store's opening.
 
     The engine hears every reading and a tick a second; an arrival is captured just before the
-    shopper's first reading. When the day is over, no visit is open.
+    shopper's first reading. When the day is over, the engine is closed, and no visit is open.
     """
     tick_ms = TICK_MS
     happenings: Iterator[Arrival | Reading] = heapq.merge(
@@ -58,3 +64,4 @@ def captured(day: StoreDay, engine: "PresenceEngine") -> Iterator[Touchpoint]:
     while tick_ms <= day.end_ms + LINGER_MS:
         yield from engine.tick(tick_ms)
         tick_ms += TICK_MS
+    yield from engine.close(tick_ms)

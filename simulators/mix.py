@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from edge_sdk.wire.touchpoint import Touchpoint, make
-from simulators.gateway import captured, presence_of
+from simulators.gateway import captured, simple_presence_of
 from simulators.store_day import PAGES, PURPOSE, StoreDay
 
 # Touchpoints per 100 shoppers, beside what the radios bring. Assumed, and few: a visit of a minute
@@ -75,7 +75,7 @@ class _Said(NamedTuple):
 def draw_up() -> dict[str, object]:
     """The mix as it stands in tests/data/mix.json: shares per type, and what they come from."""
     day = StoreDay(seed=1)
-    by_radio = Counter(touchpoint.name for touchpoint in captured(day, presence_of(day)))
+    by_radio = Counter(touchpoint.name for touchpoint in captured(day, simple_presence_of(day)))
     numbers: dict[str, float] = dict(by_radio)
     for name, per_100 in PER_100_SHOPPERS.items():
         numbers[name] = per_100 * len(day.shoppers) / 100
@@ -142,7 +142,7 @@ def _moments(seed: int) -> tuple[_Heard | _Said, ...]:
     number_of = {shopper.visitor: number for number, shopper in enumerate(day.shoppers)}
     moments: list[_Heard | _Said] = []
     keys = itertools.count()
-    for touchpoint in captured(day, presence_of(day)):
+    for touchpoint in captured(day, simple_presence_of(day)):
         at_ms = touchpoint.at_ms or 0
         seen = touchpoint.get("visitor") or touchpoint.get("beacon") or touchpoint.get("seen")
         if touchpoint.name == "identify":

@@ -32,6 +32,14 @@ if TYPE_CHECKING:
             """What time alone brings: dwell, the end of a silence. To be called every second."""
             ...
 
+        def close(self, at_ms: int) -> "list[Touchpoint]":
+            """The caller stops: the end of every open visit, and whatever waited to be summed up.
+
+            Nobody left because of that: `probability_pct` of an exit is how probable it is that
+            the visit is over all the same. The engine forgets its beacons; it may hear again.
+            """
+            ...
+
 
 # Why something was dropped. "evicted": a beacon was forgotten to make room for another.
 DROPS = ("time", "receiver", "beacon", "rssi", "evicted")

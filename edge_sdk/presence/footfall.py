@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_WINDOW_MS = 1_800_000  # "minutes": nothing is kept longer than this
 MIN_WINDOW_MS = 60_000
+WINDOW_MS = 900_000
+LEAST = 5
 # After a change of salt, for how long somebody who comes may be one who was there before it.
 _HAND_OVER_MS = 60_000
 _MOST_NAMES = 4096  # of a zone and a window; beyond, who comes again is counted again
@@ -69,8 +71,8 @@ class Aggregate:
         draw: "Draw",
         hmac: "Hmac",
         *,
-        window_ms: int = 900_000,
-        least: int = 5,
+        window_ms: int = WINDOW_MS,
+        least: int = LEAST,
     ) -> None:
         if not MIN_WINDOW_MS <= window_ms <= MAX_WINDOW_MS:
             raise ValueError("window_ms is 1 to 30 minutes")
@@ -112,6 +114,19 @@ class Aggregate:
             return []
         if self._engine is not None:
             self._count(self._engine.tick(self._now_ms))
+        return out
+
+    def close(self, at_ms: int) -> "list[Touchpoint]":
+        """The counts of a window that ends early: whoever is there now is `present`."""
+        out = self._up_to(at_ms) or []
+        if self._engine is not None:
+            self._count(self._engine.tick(self._now_ms))
+            begun = self._now_ms > self._from_ms
+            self._until_ms = self._now_ms
+            counts = self._close()
+            if begun:
+                out = out + counts
+        self._carried = {}
         return out
 
     def _up_to(self, at_ms: int) -> "list[Touchpoint] | None":

@@ -208,6 +208,14 @@ class Geofences:
                 stay.changing_ms = None
         return out
 
+    def close(self, at_ms: int) -> list[Touchpoint]:
+        """The end of every visit, as the caller stops; nobody saw it end, and it may go on."""
+        out = self.tick(at_ms)
+        for stay in self._stays:
+            if stay.visit is not None:
+                self._leave(stay, stay.fixed_ms, None, out)
+        return out
+
     def _within(self, stay: "_Stay", sds: float, out: list[Touchpoint]) -> None:
         stay.within_ms = self._now_ms
         if stay.visit is not None:

@@ -133,6 +133,19 @@ class NearestReceiver:
                 del self._beacons[name]
         return out
 
+    def close(self, at_ms: int) -> "list[Touchpoint]":
+        """The end of every visit, beacon by beacon: as probable as that it was in a wrong zone."""
+        out = self.tick(at_ms)
+        pct = self._probability_pct
+        for name in sorted(self._beacons):
+            beacon = self._beacons[name]
+            self._sum_up(beacon, min(self._now_ms, beacon.window_from_ms + self._window_ms), out)
+            self._leave(
+                beacon, self._now_ms, beacon.heard_ms, out, None if pct is None else 100 - pct
+            )
+        self._beacons = {}
+        return out
+
     def _refusal(
         self, at_ms: object, receiver: object, beacon: object, rssi_dbm: object
     ) -> "str | None":
@@ -158,7 +171,7 @@ class NearestReceiver:
             ),
         )
         beacon = self._beacons.pop(quietest)
-        self._leave(beacon, now_ms, beacon.heard_ms, out)
+        self._leave(beacon, now_ms, beacon.heard_ms, out, self._probability_pct)
         self.dropped["evicted"] += 1
 
     def _advance(self, beacon: "_Beacon", now_ms: int, out: "list[Touchpoint]") -> bool:
@@ -166,7 +179,7 @@ class NearestReceiver:
         if now_ms - beacon.window_from_ms >= self._window_ms:
             self._close_window(beacon, now_ms, out)
         if now_ms - beacon.heard_ms >= self._silence_ms:
-            self._leave(beacon, now_ms, beacon.heard_ms, out)
+            self._leave(beacon, now_ms, beacon.heard_ms, out, self._probability_pct)
             return False
         if now_ms - beacon.placed_ms >= _PLACE_EVERY_MS:
             beacon.placed_ms = _on_grid(beacon.placed_ms, _PLACE_EVERY_MS, now_ms)
@@ -180,7 +193,11 @@ class NearestReceiver:
     def _close_window(self, beacon: "_Beacon", now_ms: int, out: "list[Touchpoint]") -> None:
         # All that was heard since the last window closed belongs to the first of those that have
         # passed.
-        until_ms = beacon.window_from_ms + self._window_ms
+        self._sum_up(beacon, beacon.window_from_ms + self._window_ms, out)
+        beacon.window_from_ms = _on_grid(beacon.window_from_ms, self._window_ms, now_ms)
+
+    def _sum_up(self, beacon: "_Beacon", until_ms: int, out: "list[Touchpoint]") -> None:
+        """The `sighting`s of the open window."""
         for receiver in sorted(beacon.heard):
             heard = beacon.heard[receiver]
             if not heard.readings:
@@ -200,7 +217,6 @@ class NearestReceiver:
                 )
             )
             heard.readings = 0
-        beacon.window_from_ms = _on_grid(beacon.window_from_ms, self._window_ms, now_ms)
 
     def _place(
         self, beacon: "_Beacon", medians: "dict[str, int]", now_ms: int, out: "list[Touchpoint]"
@@ -223,7 +239,7 @@ class NearestReceiver:
             beacon.rival = leader
             beacon.rival_since_ms = now_ms
         if now_ms - beacon.rival_since_ms >= self._settle_ms:
-            self._leave(beacon, now_ms, beacon.rival_since_ms, out)
+            self._leave(beacon, now_ms, beacon.rival_since_ms, out, self._probability_pct)
             self._enter(beacon, leader, now_ms, out)
 
     def _enter(self, beacon: "_Beacon", zone: str, now_ms: int, out: "list[Touchpoint]") -> None:
@@ -253,18 +269,30 @@ class NearestReceiver:
             marks += 1
         if marks > beacon.marks:
             beacon.marks = marks
-            out.append(self._stay("visit.dwell", beacon, now_ms, dwell_ms))
+            out.append(self._stay("visit.dwell", beacon, now_ms, dwell_ms, self._probability_pct))
 
     def _leave(
-        self, beacon: "_Beacon", now_ms: int, until_ms: int, out: "list[Touchpoint]"
+        self,
+        beacon: "_Beacon",
+        now_ms: int,
+        until_ms: int,
+        out: "list[Touchpoint]",
+        probability_pct: int | None,
     ) -> None:
         """Close the visit, if there is one; it lasted until `until_ms`."""
         if beacon.zone is not None:
             dwell_ms = max(0, until_ms - beacon.entered_ms)
-            out.append(self._stay("visit.exit", beacon, now_ms, dwell_ms))
+            out.append(self._stay("visit.exit", beacon, now_ms, dwell_ms, probability_pct))
             beacon.zone = None
 
-    def _stay(self, name: str, beacon: "_Beacon", now_ms: int, dwell_ms: int) -> "Touchpoint":
+    def _stay(
+        self,
+        name: str,
+        beacon: "_Beacon",
+        now_ms: int,
+        dwell_ms: int,
+        probability_pct: int | None,
+    ) -> "Touchpoint":
         return make(
             name,
             now_ms,
@@ -272,7 +300,7 @@ class NearestReceiver:
             visitor=beacon.visitor,
             zone=beacon.zone,
             dwell_ms=dwell_ms,
-            probability_pct=self._probability_pct,
+            probability_pct=probability_pct,
         )
 
     def _position(

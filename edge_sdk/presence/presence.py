@@ -12,7 +12,7 @@ from ..wire.touchpoint import make
 from .engine import DROPS, RSSI_MAX_DBM, RSSI_MIN_DBM, is_beacon, is_rssi, is_time
 from .settings import PresenceSettings
 from .silence import Silence
-from .statistics import MAX_RECEIVERS, Log, middle, summary
+from .statistics import MAX_RECEIVERS, Log, median, summary
 from .visits import NOWHERE, Numbers, Visits
 
 TYPE_CHECKING = False  # a board has no `typing`
@@ -179,6 +179,23 @@ class Presence:
         self._take_turns(out)
         return out
 
+    def close(self, at_ms: int) -> "list[Touchpoint]":
+        """The end of every visit, as probable as it is that it is over."""
+        out = self.tick(at_ms)
+        for beacon in self._ring:
+            if self._settings.window_ms and len(beacon.log):
+                beacon.keep(beacon.log)
+            self._sum_up(beacon, self._now_ms, out)
+            if beacon.visits.zone != NOWHERE:
+                gone = beacon.silence.gone(self._step_ms / 1000)
+                here = (1 - gone) * beacon.belief.zones()[beacon.visits.zone]
+                self._close(beacon, 1 - min(1.0, here), out)
+        self._beacons = {}
+        self._turns = [[] for _ in range(_TURNS)]
+        self._ring = []
+        self._cursor = 0
+        return out
+
     def _refusal(
         self, at_ms: object, receiver: object, beacon: object, rssi_dbm: object
     ) -> "str | None":
@@ -294,12 +311,12 @@ class Presence:
     def _heard(self, beacon: "_Beacon") -> "list[tuple[str, float, int]]":
         """A step's readings by receiver: its name, their median, their number."""
         heard = []
-        best_dbm = -999
+        best_dbm = -999.0
         for number, rising_dbm, readings in beacon.log.by_receiver():
-            middle_dbm = middle(rising_dbm)
-            heard.append((self._names[number], float(middle_dbm), readings))
-            if middle_dbm > best_dbm:
-                best_dbm = middle_dbm
+            median_dbm = median(rising_dbm)
+            heard.append((self._names[number], median_dbm, readings))
+            if median_dbm > best_dbm:
+                best_dbm = median_dbm
                 beacon.best = number
         return heard
 

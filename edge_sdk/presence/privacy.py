@@ -19,7 +19,7 @@ called: by these a key ends.
 
 from ..wire.touchpoint import CODES, Touchpoint, make
 from .engine import DROPS, is_time
-from .footfall import Aggregate
+from .footfall import LEAST, WINDOW_MS, Aggregate
 from .pseudonyms import PseudonymKey, is_hashable
 
 TYPE_CHECKING = False  # a board has no `typing`
@@ -128,6 +128,15 @@ class Pseudonymous:
             self._leaving(self._engine.tick(self._now_ms), out)
         return out
 
+    def close(self, at_ms: int) -> "list[Touchpoint]":
+        """The ends of all visits; the key ends as well."""
+        out = self._up_to(at_ms) or []
+        if self._engine is not None:
+            self._leaving(self._engine.close(self._now_ms), out)
+            self._until_ms = self._now_ms
+            self._end(out)
+        return out
+
     def _up_to(self, at_ms: int) -> "list[Touchpoint] | None":
         """Let time pass; None if this is no time."""
         if not is_time(at_ms):
@@ -137,13 +146,17 @@ class Pseudonymous:
         out: "list[Touchpoint]" = []
         if self._engine is not None and self._now_ms >= self._until_ms:
             self._leaving(self._engine.tick(self._until_ms), out)
-            for visit in sorted(self._open):
-                out.append(self._cut(self._open[visit]))
-            self._open = {}
-            if self._key is not None:
-                self._key.forget()
-            self._engine = self._key = None
+            self._end(out)
         return out
+
+    def _end(self, out: "list[Touchpoint]") -> None:
+        """Nobody is recognised from here on."""
+        for visit in sorted(self._open):
+            out.append(self._cut(self._open[visit]))
+        self._open = {}
+        if self._key is not None:
+            self._key.forget()
+        self._engine = self._key = None
 
     def _leaving(
         self, touchpoints: "list[Touchpoint]", out: "list[Touchpoint]"
@@ -208,7 +221,7 @@ class Consented:
         beside: "Aggregate | None" = None,
     ) -> None:
         self._engine = engine
-        self._ours = tuple([_prefix(namespace) for namespace in ours])
+        self._ours = tuple([prefix_of(namespace) for namespace in ours])
         self._beside = beside
         # A stranger's phone tells nothing but that the receiver works; some engines ask for that.
         self._alive = getattr(engine, "alive", None)
@@ -231,12 +244,18 @@ class Consented:
         out = self._engine.tick(at_ms)
         return out if self._beside is None else out + self._beside.tick(at_ms)
 
+    def close(self, at_ms: int) -> "list[Touchpoint]":
+        """The ends of all visits, and the counts of the window that is cut."""
+        out = self._engine.close(at_ms)
+        return out if self._beside is None else out + self._beside.close(at_ms)
+
 
 # A namespace of ours -> how many hexadecimal digits it has, and what follows it in an identifier.
 NAMESPACES = {"eid": (0, ""), "ibeacon": (32, "-"), "uid": (20, "-")}
 
 
-def _prefix(namespace: str) -> str:
+def prefix_of(namespace: str) -> str:
+    """How an identifier of this namespace begins. Raises ValueError for what is none of ours."""
     scheme, _, digits = namespace.partition(":")
     size, behind = NAMESPACES.get(scheme, (-1, ""))
     if len(digits) != size or [char for char in digits if char not in "0123456789abcdef"]:
@@ -255,15 +274,24 @@ def guarded(
     draw: "Draw",
     hmac: "Hmac",
     ours: "tuple[str, ...]" = ("eid:",),
+    count_others: bool = False,
+    least: int = LEAST,
+    window_ms: int = WINDOW_MS,
 ) -> "PresenceEngine":
     """The engine of a gateway in the mode that its store plan names (`privacy = ...`).
 
+    count_others  in mode `consented`: those who are not ours are counted as in mode `aggregate`
+    least, window_ms  of counts, as `Aggregate` has them
+
     As the classes above say. Raises ValueError: a gateway without a mode hears nobody.
     """
-    if mode == AGGREGATE:
-        return Aggregate(fresh, zones, counter, draw, hmac)
     if mode == PSEUDONYMOUS:
         return Pseudonymous(fresh, draw, hmac)
+    counts = None
+    if mode == AGGREGATE or (mode == CONSENTED and count_others):
+        counts = Aggregate(fresh, zones, counter, draw, hmac, window_ms=window_ms, least=least)
     if mode == CONSENTED:
-        return Consented(fresh(), ours)
+        return Consented(fresh(), ours, counts)
+    if counts is not None:
+        return counts
     raise ValueError("a gateway's privacy is one of %s" % ", ".join(MODES))

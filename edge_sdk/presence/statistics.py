@@ -82,6 +82,12 @@ class Log:
         self._more[receiver] = self._more.get(receiver, 0) + readings
 
 
+def median(rising: "list[int]") -> float:
+    """The median of values that rise; of two middle ones their mean."""
+    count = len(rising)
+    return (rising[(count - 1) // 2] + rising[count // 2]) / 2
+
+
 def middle(rising: "list[int]") -> int:
     """The middle of values that rise; of two middle ones the higher, so that it stays an int."""
     return rising[len(rising) // 2]

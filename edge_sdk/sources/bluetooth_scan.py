@@ -278,9 +278,10 @@ class Scan:
             await bluez.power(self._adapter, on=True)
             self._switched_off = False
             self.status.resets += 1
-        except RadioError as error:
-            self._count(f"reset_{error.trouble}")
-            log.debug("%s: reset: %s", self.task_name, error)
+        except Exception as error:  # as for a scan: it must be begun again in any case
+            kind = error.trouble if isinstance(error, RadioError) else trouble.FAILED
+            self._count(f"reset_{kind}")
+            log.debug("%s: reset", self.task_name, exc_info=True)
 
     def _recovered(self) -> None:
         if self.status.trouble is not None:

@@ -6,7 +6,7 @@ what hangs then is not what scans. Standard: org.bluez.Adapter(5).
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +87,10 @@ async def _bus() -> AsyncIterator[MessageBus]:
         yield bus
     finally:
         bus.disconnect()
-        # What closes the socket is called by the loop; the bus must not outlive its question.
-        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        # What closes the socket is called by the loop; the bus must not outlive its question. Of a
+        # bus that has hung up before, this raises why.
+        with suppress(OSError, EOFError):
+            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
 
 async def _call(

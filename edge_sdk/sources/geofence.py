@@ -40,6 +40,12 @@ class GeofenceSource:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.gnss.__aexit__(*exc_info)
 
+    def close(self, at_ms: int) -> list[Touchpoint]:
+        """The ends of the open visits, once this source is left for good."""
+        told = [*self._ready, *self.geofences.close(at_ms)]
+        self._ready.clear()
+        return told
+
     def __aiter__(self) -> Self:
         return self
 

@@ -200,6 +200,10 @@ class SerialLine(Generic[Message]):
                     self._close(port)
             except _Lost as lost:
                 self._say_lost(str(lost))
+            except Exception:  # the top of a thread: without it, who reads would wait for ever
+                self._counts["lost"] += 1
+                log.exception("serial line %s: failed", self.port.path)
+                self._say_lost("its reader failed")
             delay_s = _FIRST_DELAY_S if self._steady else min(delay_s * 2, _MOST_DELAY_S)
             self._stopping.wait(delay_s)
         self.problem = "it was closed"

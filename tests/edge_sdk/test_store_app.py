@@ -316,7 +316,61 @@ def test_it_can_find_itself_where_the_bridge_does_not(home: Path) -> None:
     assert (enter.get("visitor"), enter.get("zone")) == (WHO, "coffee")
 
 
+def test_a_visit_that_is_open_ends_when_the_app_sleeps(home: Path) -> None:
+    async def scenario(app: StoreApp, radio: Radio, clock: Hand) -> None:
+        await app.allow()
+        await hear(radio, clock, 10)
+        await app.pause()
+        clock.doze(3600)
+        await app.resume()
+
+    found = live(home, scenario, fresh_engine=lambda: NearestReceiver({"shelf": "coffee"}))
+    (leave,) = [t for t in found if t.name == "visit.exit"]
+    assert leave.get("probability_pct") == 30
+    assert leave.at_ms is not None
+    assert leave.at_ms < (START_S + 60) * 1000, "told when it slept, not when it woke"
+
+
 # What can go wrong
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a driver"), None])
+def test_a_radio_that_breaks_or_ends_is_told(
+    error: Exception | None, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Ends(Radio):
+        async def __aiter__(self) -> AsyncIterator[object]:
+            if error is not None:
+                raise error
+            return
+            yield
+
+    async def life() -> None:
+        async with StoreApp(config(home), Ends(), clock=Hand()) as app:
+            await app.allow()
+            await until(lambda: app.counts["failed"] == 1)
+            assert await app.log_in("loyalty:17"), "the rest goes on"
+
+    asyncio.run(life())
+    assert "the radio failed; it is tried again when the app resumes" in caplog.text
+
+
+def test_a_bug_in_the_engine_does_not_end_the_app(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(NearestReceiver):
+        def tick(self, at_ms: int) -> list[Touchpoint]:
+            raise ZeroDivisionError
+
+    async def scenario(app: StoreApp, radio: Radio, clock: Hand) -> None:
+        await app.allow()
+        await hear(radio, clock, 2)
+        assert app.counts["failed"] >= 1
+        await clock.run(20)
+        assert app.counts["failed"] >= 2, "it is still trying"
+
+    live(home, scenario, fresh_engine=lambda: Broken({"shelf": "coffee"}))
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_radio_that_fails_is_told_and_tried_when_the_app_resumes(

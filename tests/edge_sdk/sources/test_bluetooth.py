@@ -307,6 +307,33 @@ async def test_what_restarts_beneath_a_scan_is_scanned_again(what: str) -> None:
 
 
 @in_a_loop
+async def test_a_bus_that_hangs_up_in_the_middle_of_a_question_raises_nothing_strange() -> None:
+    async with BlueZ() as peer:
+        async with bluez._bus():
+            await peer.hang_up()
+        assert await bluez.powered("hci0")
+
+
+@in_a_loop
+async def test_a_reset_that_fails_in_no_known_way_ends_no_scan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def broken(adapter: str) -> bool:
+        raise EOFError
+
+    monkeypatch.setattr(bluez, "powered", broken)
+    clock = ScaledClock(FAST)
+    async with BlueZ() as peer, source(clock=clock) as radio:
+        await peer.until_scanned()
+        peer.silence("hci0", until="restart")
+        await until(lambda: radio.status[0].failures.get("reset_failed"))
+        await until(lambda: radio.status[0].starts >= 2)
+        await peer.until_scanned()
+        async with always(lambda: peer.advertise("hci0", BEACON, -61, to_advertisement(IBEACON))):
+            await take(radio, 1)
+
+
+@in_a_loop
 async def test_it_can_be_left_and_entered_again() -> None:
     radio = source()
     async with BlueZ() as peer:

@@ -73,6 +73,28 @@ def test_who_waits_is_told_that_the_line_was_left(device: PseudoPort) -> None:
     asyncio.run(run())
 
 
+def test_a_reader_that_fails_is_told_and_begins_again(
+    device: PseudoPort, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Brittle(Lines):
+        def feed(self, data: bytes) -> list[str]:
+            if b"!" in data:
+                raise ZeroDivisionError
+            return super().feed(data)
+
+    async def run() -> str:
+        line = SerialLine(port(device), Brittle())
+        async with line:
+            await opened(device, line)
+            device.send(b"!\r\n")
+            await opened(device, line, 2)
+            device.send(b"one\r\n")
+            return await anext(line)
+
+    assert asyncio.run(run()) == "one"
+    assert "failed" in caplog.text
+
+
 def test_a_line_can_be_entered_again(device: PseudoPort) -> None:
     async def run() -> None:
         line = SerialLine(port(device), Lines())

@@ -2,11 +2,16 @@
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
+from simulators.commands.kinds import RAW
 from simulators.crowd import Crowd, CrowdSettings
 from simulators.crowd_store import large_store
 
-CROWD = """
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_WHAT = """
 A shop full of phones, and the truth about it: walkers who stop at shelves, leave and return, some
 who only pass by, addresses that rotate, three advertisements in ten lost. The same seed is always
 the same crowd. at_ms counts from the beginning, in milliseconds.
@@ -18,8 +23,11 @@ what to try:
 """
 
 
-def add_crowd(parser: argparse.ArgumentParser) -> None:
-    """Its options."""
+def add_command(commands: "Commands") -> None:
+    """Put `crowd` among the commands."""
+    parser = commands.add_parser(
+        "crowd", help="a shop full of phones, and the truth", description=_WHAT, formatter_class=RAW
+    )
     parser.add_argument("--seed", type=int, default=1, help="which crowd (default: 1)")
     parser.add_argument(
         "--devices", type=_devices, default=100, help="there at any time (default: 100)"
@@ -31,12 +39,11 @@ def add_crowd(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show", choices=("readings", "stays"), default="readings", help="default: readings"
     )
+    parser.set_defaults(run=_run)
 
 
-def play(args: argparse.Namespace) -> None:
-    """Print a crowd, one JSON object a line."""
-    settings = CrowdSettings(devices=args.devices)
-    radio = settings.radio.with_loss(args.loss)
+def _run(args: argparse.Namespace) -> int:
+    radio = CrowdSettings(devices=args.devices).radio.with_loss(args.loss)
     crowd = Crowd(large_store(), args.seed, CrowdSettings(devices=args.devices, radio=radio))
     until_ms = 1000 * args.seconds
     for reading in crowd.readings(until_ms):
@@ -45,6 +52,7 @@ def play(args: argparse.Namespace) -> None:
         _tell_stays(crowd, args.show)
     crowd.close(until_ms)
     _tell_stays(crowd, args.show)
+    return 0
 
 
 def _tell_stays(crowd: Crowd, show: str) -> None:

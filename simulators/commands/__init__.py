@@ -1,0 +1,1 @@
+"""The commands of `store-simulator`, one file each."""
