@@ -25,7 +25,7 @@ LINGER_MS = 30_000  # after the last reading, so that silence may close visits
 # For prompts that come while she is still there: earlier than the defaults, and less sure.
 SETTINGS = PresenceSettings(min_dwell_ms=3_000, change_ms=4_000, forget_ms=25_000)
 _EXPONENT = 1.8  # an open room
-_TEMPERING = 0.8
+_TEMPERING = 0.6
 _OUTSIDE = 0.05  # the walks begin and end inside
 
 

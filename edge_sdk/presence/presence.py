@@ -219,7 +219,7 @@ class Presence:
         turn = now_ms // self._turn_ms
         at_ms = turn * self._turn_ms
         fresh = self._beliefs.fresh(at_ms)
-        beacon = _Beacon(name, at_ms, fresh, Visits(self._settings, at_ms))
+        beacon = _Beacon(name, at_ms, fresh, Visits(self._settings, at_ms, self._step_ms))
         beacon.seat = len(self._ring)
         self._ring.append(beacon)
         self._turns[turn % _TURNS].append(beacon)

@@ -88,19 +88,19 @@ class Visits:
         "_marks",
         "_rival",
         "_settings",
-        "_stepped_ms",
+        "_step_s",
         "visit",
         "zone",
     )
 
-    def __init__(self, settings: "PresenceSettings", at_ms: int) -> None:
+    def __init__(self, settings: "PresenceSettings", at_ms: int, step_ms: int = 1_000) -> None:
         self._settings = settings
         self.zone = NOWHERE
         self.visit = 0
         self._came = _Edge(at_ms)
         self._left = _Edge(at_ms)
         self._marks = 0
-        self._stepped_ms = at_ms
+        self._step_s = step_ms / 1000
         # Where she may be instead, since when, and how clearly: see below.
         self._rival = NOWHERE
         self._going = _Edge(at_ms)
@@ -121,9 +121,8 @@ class Visits:
             self._stay(at_ms, heard_ms, here, out)
         rival = self._best(zones, nowhere)
         there = nowhere if rival == NOWHERE else zones[rival]
-        since_ms = self._followed(at_ms, rival, there)
-        self._stepped_ms = at_ms
-        self._lead_s += since_ms / 1000 * (there - here - self._settings.margin)
+        self._follow(at_ms, rival, there)
+        self._lead_s += self._step_s * (there - here - self._settings.margin)
         if self._lead_s <= 0:
             self._lead_s = 0.0
             self._going.at_ms = at_ms
@@ -143,8 +142,8 @@ class Visits:
                 best, most = zone, zones[zone]
         return best
 
-    def _followed(self, at_ms: int, rival: int, there: float) -> int:
-        """Keep the times of the rival; how long since the last step, in ms."""
+    def _follow(self, at_ms: int, rival: int, there: float) -> None:
+        """Keep the times of the rival."""
         if rival != self._rival:
             self._rival = rival
             self._restart(at_ms)
@@ -153,7 +152,6 @@ class Visits:
             self._going.low_ms = at_ms
         if there < _LIKELY:
             self._going.high_ms = at_ms
-        return min(at_ms - self._stepped_ms, 5_000)
 
     def _restart(self, at_ms: int) -> None:
         self._lead_s = 0.0

@@ -40,7 +40,8 @@ _HOPELESS = 4e-3  # beside the most probable state
 _FAINT = 5e-3  # states that are not worth moving on
 _LOOK_AROUND = 16  # steps
 _ANEW = 0.01  # of a belief, then
-_LOST_AFTER = 5  # steps without any news, after which half of it starts anew
+_LOST_AFTER = 5  # steps without any news, after which a larger part of it
+_LOST = 0.2
 
 
 class ZoneBeliefs:
@@ -190,7 +191,7 @@ class ZoneBelief:
         self._steps += 1
         weights = self._moved()
         if steps > _LOST_AFTER:
-            self._look_around(weights, 0.5)
+            self._look_around(weights, _LOST)
         elif self._steps % _LOOK_AROUND == 0:
             self._look_around(weights, _ANEW)
         states = sorted(weights)

@@ -210,7 +210,8 @@ def ended_by_deaths(soak: Soak, crowd: Crowd) -> int:
             end_ms = death.at_ms + 1000 * death.healed_s
             if len(death.adapters) > 1 and death.at_ms <= told_ms <= end_ms + AFTER_DEATH_MS:
                 count += any(
-                    stay.from_ms <= visit.until_ms and stay.until_ms > end_ms + RETURN_MS
+                    stay.from_ms <= visit.until_ms
+                    and stay.until_ms > max(end_ms, visit.until_ms) + RETURN_MS
                     for stay in true.get((visit.beacon, visit.zone), [])
                 )
     return count

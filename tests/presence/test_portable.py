@@ -1,4 +1,4 @@
-"""Presence runs on a board: MicroPython's compiler takes every file of it."""
+"""Presence runs on a board: MicroPython's compiler takes every file of it that is not CPython's alone."""
 
 import subprocess
 import sys
@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-FILES = sorted((Path(__file__).parents[2] / "edge_sdk" / "presence").glob("*.py"))
+NOT_ON_A_BOARD = "CPython alone"  # so say those that need numpy, in their first lines
+FILES = [
+    path
+    for path in sorted((Path(__file__).parents[2] / "edge_sdk" / "presence").glob("*.py"))
+    if NOT_ON_A_BOARD not in path.read_text(encoding="utf-8")
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
