@@ -22,7 +22,7 @@ def captured(home: Path) -> list[Touchpoint]:
     path = home / FILE_NAME
     if not path.exists():
         return []
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as database:
         messages = [row[0] for row in database.execute("SELECT message FROM batches ORDER BY id")]
     found = []
     for message in messages:

@@ -1,4 +1,4 @@
-"""Presence runs on a board: MicroPython's compiler takes every file of it that is not CPython's alone."""
+"""Presence runs on a board: MicroPython's compiler takes every file of it but those of numpy."""
 
 import subprocess
 import sys
