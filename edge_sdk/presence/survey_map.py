@@ -71,7 +71,7 @@ class SurveyMap:
         cross = _field(places, places_known) + self._line(basis, places_known, number)
         own = _FIELD_VAR_DB2 + ((basis * _RECEIVER_SD) ** 2).sum(axis=1)
         mean = basis @ prior + cross @ weights
-        var = own - np.einsum("ij,jk,ik->i", cross, inverse, cross)
+        var = own - ((cross @ inverse) * cross).sum(axis=1)
         return mean, np.maximum(var, 0.0)
 
     def _basis(self, number: int, places: "Array") -> "Array":
