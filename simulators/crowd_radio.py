@@ -16,7 +16,7 @@ from simulators.crowd_store import FRONT_M, CrowdStore
 
 _CELL_M = 0.5
 _FADES = 4096
-_WAVES = 24
+_WAVES = 12
 _HEARS_NOTHING_DB = 14.0  # below the threshold, that no fade brings back
 
 

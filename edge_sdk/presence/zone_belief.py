@@ -172,7 +172,8 @@ class ZoneBelief:
         self._at_ms = at_ms
         count = len(of.spots)
         states = [strength * count + spot for strength in _AT_FIRST for spot in range(count)]
-        weights = [of.strengths[s] * place for s in _AT_FIRST for place in of.places]
+        known = sum([of.strengths[strength] for strength in _AT_FIRST])
+        weights = [of.strengths[s] / known * place for s in _AT_FIRST for place in of.places]
         self._states = array("H", states)
         self._weights = array("f", weights)
         self._settled = False
@@ -359,14 +360,13 @@ class ZoneBelief:
         return found
 
     def position(self) -> "tuple[float, float, float, float, float] | None":
-        """X and y in metres, their variances and covariance in m2; None over several floors."""
-        x_m = y_m = xx = yy = xy = 0.0
+        """X and y in metres, variances and covariance in m2; None in a shop of several floors."""
         spots = self._of.spots
-        floor = spots[self._states[0] % len(spots)].floor
+        if spots[0].floor != spots[-1].floor:
+            return None
+        x_m = y_m = xx = yy = xy = 0.0
         for state, weight in zip(self._states, self._weights):
             spot = spots[state % len(spots)]
-            if spot.floor != floor:
-                return None
             x_m += weight * spot.x_m
             y_m += weight * spot.y_m
             within = spot.size_m * spot.size_m / 12

@@ -1,4 +1,4 @@
-"""Presence runs on a board: MicroPython's compiler takes every file of it but those of numpy."""
+"""Presence runs on a board: MicroPython takes every file of it that is not for CPython alone."""
 
 import subprocess
 import sys
