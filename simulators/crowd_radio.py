@@ -2,9 +2,9 @@
 
 Path loss and its scatter are those measured in shops (exponent 2.2; T. S. Rappaport, "Wireless
 Communications", table 4.6): what a wall or a shelf takes away at a place, it takes away each time.
-Fast fading is Rician. A body takes up to 5 dB from what is behind it. All in all as hard as what
-was recorded: `ZoneBeliefs` is wrong by 1.7 m about a phone here, as it is about the walkers of
-simulators/tracks.py.
+Fast fading is Rician. A body takes up to 5 dB from what is behind it. It was chosen to be
+as hard as what was recorded: an earlier `ZoneBeliefs` was wrong by 1.7 m about a phone here, and
+about the walkers of simulators/tracks.py. That was not measured again since.
 """
 
 import math
