@@ -6,8 +6,8 @@ word until their adapter is reset: in turns one of them, or all at once. Reading
 with a tick a second.
 
     healed_within_s       simulated seconds from a death until its adapter hears again, the longest
-    ended_by_deaths       visits said to end while or soon after all scans were dead, where she
-                          truly stayed on
+    ended_by_deaths       visits said to end while or soon after all scans were dead, where she was
+                          truly still there when it was said
     open_at_the_end       visits that stay open once everybody has gone
     rss_growth_mb         from the end of the first hour to the end
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benches import _report
-from benches._visit_scores import RETURN_MS, ToldVisits, scored, visits_of
+from benches._visit_scores import ToldVisits, scored, visits_of
 from edge_sdk.presence.presence import Presence
 from edge_sdk.presence.radio_map import PathLoss
 from edge_sdk.presence.settings import PresenceSettings
@@ -202,7 +202,10 @@ def _address(beacon: str) -> tuple[str, str]:
 
 
 def ended_by_deaths(soak: Soak, crowd: Crowd) -> int:
-    """Visits that were said to end because all scans were dead, although she stayed on."""
+    """Visits that were said to end because all scans were dead, although she was still there.
+
+    Who has truly left by then is no false exit, even if the end is dated some seconds too early.
+    """
     true = visits_of(crowd.stays)
     count = 0
     for visit, told_ms in soak.told.exits_ms:
@@ -210,8 +213,7 @@ def ended_by_deaths(soak: Soak, crowd: Crowd) -> int:
             end_ms = death.at_ms + 1000 * death.healed_s
             if len(death.adapters) > 1 and death.at_ms <= told_ms <= end_ms + AFTER_DEATH_MS:
                 count += any(
-                    stay.from_ms <= visit.until_ms
-                    and stay.until_ms > max(end_ms, visit.until_ms) + RETURN_MS
+                    stay.from_ms <= visit.until_ms and stay.until_ms > told_ms
                     for stay in true.get((visit.beacon, visit.zone), [])
                 )
     return count
