@@ -12,6 +12,7 @@ from edge_sdk.errors import ConfigError
 from edge_sdk.plan_parser import PRIVACY_MODES, StorePlan, parse_plan
 from edge_sdk.plan_presence import presence_lines
 from edge_sdk.presence.floor import Kiosk, Receiver
+from edge_sdk.text_file import read_text
 
 __all__ = ["PRIVACY_MODES", "StorePlan", "parse_plan", "plan_text", "read_plan", "write_plan"]
 
@@ -23,16 +24,7 @@ def read_plan(path: Path) -> StorePlan:
 
     Raises ConfigError: every fault, a line each.
     """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: over {MAX_FILE_BYTES} bytes; this is no store plan")
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    text = read_text(path, "store plan", MAX_FILE_BYTES)
     return parse_plan(text, str(path), path.parent)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_sdk.errors import ConfigError
+from edge_sdk.text_file import read_text
 
 MAX_FILE_BYTES = 1 << 20
 
@@ -96,16 +97,7 @@ class Entry:
 
 def read(path: Path) -> Entry:
     """The top of a file. Raises ConfigError: it is not there, cannot be read, or is not TOML."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: over {MAX_FILE_BYTES} bytes; this is no file of settings")
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+    text = read_text(path, "file of settings", MAX_FILE_BYTES)
     return parse(text, str(path))
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from edge_sdk.errors import ConfigError
 from edge_sdk.presence.engine import RSSI_MAX_DBM, RSSI_MIN_DBM
 from edge_sdk.presence.floor import FloorPlan, SurveyPoint
+from edge_sdk.text_file import read_text
 
 COLUMNS = (
     "set", "x_m", "y_m", "z_m", "sensor", "readings", "mean_dbm", "sd_db",
@@ -102,16 +103,7 @@ def strangers(places: Iterable[Surveyed], plan: FloorPlan) -> list[str]:
 
 def read_places(path: Path) -> list[Surveyed]:
     """All places of a file, in its order. Raises ConfigError: every fault, a line each."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: over {MAX_FILE_BYTES} bytes; this is no survey")
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text; save it as CSV in UTF-8") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    text = read_text(path, "survey", MAX_FILE_BYTES)
     return _Reader(str(path)).read(text)
 
 

@@ -10,11 +10,12 @@ measured again since), and made easier on the way there: see docs/presence.md. S
 simulator makes easy all the same: a floor without walls within, bodies that only weaken, receivers
 that are all alike, a radio field that never changes after the survey, shelves 1.5 m inside of a
 zone's border, doors that the engine knows. The harder variants take the survey away, and make the
-zones 4 m wide, with a survey every 2 m and a radio for every 15 square metres. A true visit is a
-stay of an identifier in a zone, gaps up to 10 s included; a change of address cuts it in two.
-Stays under 15 s count for neither side: a visit told of one is left out. A visit told matches a
-true one of the same identifier and zone if they share at least half of the longer of the two; each
-matches once. It began in the middle of its interval, and lasted `dwell_ms`.
+zones 4 m wide, with a survey every 2 m and a radio for every 15 square metres.
+
+A true visit is a stay of an identifier in a zone, gaps up to 10 s included; a change of address
+cuts it in two. Stays under 15 s count for neither side: a visit told of one is left out. A visit
+told matches a true one of the same identifier and zone if they share at least half of the longer
+of the two; each matches once. It began in the middle of its interval, and lasted `dwell_ms`.
 
     visit_precision       of the visits told, those that match
     visit_recall          of the true visits, those that are matched
