@@ -146,9 +146,17 @@ def call(
     caller_state: str,
     caller: str | None = None,
     duration_ms: int | None = None,
+    waited_ms: int | None = None,
+    cause: str | None = None,
+    agent: str | None = None,
+    lease: str | None = None,
     at_ms: int | None = None,
 ) -> Touchpoint:
-    """One phase of a telephone call: "ring", "answer", "end" or "missed"."""
+    """One phase of a telephone call: "ring", "answer", "end" or "missed".
+
+    A last phase says how long was waited and spoken, so that it tells the whole call by itself.
+    `lease`: the lease of the number that was dialled, where the line knew it.
+    """
     return make(
         "call",
         at_ms,
@@ -158,14 +166,36 @@ def call(
         caller=caller,
         caller_state=caller_state,
         duration_ms=duration_ms,
+        waited_ms=waited_ms,
+        cause=cause,
+        agent=agent,
+        lease=lease,
     )
 
 
 def number_lease(
-    *, pool: str, number: str, session: str, ttl_ms: int, at_ms: int | None = None
+    *,
+    pool: str,
+    number: str,
+    session: str,
+    ttl_ms: int,
+    lease: str | None = None,
+    kind: str | None = None,
+    ended: bool = False,
+    at_ms: int | None = None,
 ) -> Touchpoint:
-    """A number of a pool was lent to a session."""
-    return make("number.lease", at_ms, pool=pool, number=number, session=session, ttl_ms=ttl_ms)
+    """A number of a pool was lent to a session, a channel or a place; or its lease has ended."""
+    return make(
+        "number.lease",
+        at_ms,
+        pool=pool,
+        number=number,
+        session=session,
+        ttl_ms=ttl_ms,
+        lease=lease,
+        kind=kind,
+        ended=int(ended),
+    )
 
 
 def identify(

@@ -96,6 +96,10 @@ TYPES = (
             ("caller", ID),
             ("caller_state", TEXT),
             ("duration_ms", INT),
+            ("waited_ms", INT),
+            ("cause", TEXT),
+            ("agent", TEXT),
+            ("lease", TEXT),
         ),
     ),
     (
@@ -103,7 +107,15 @@ TYPES = (
         "number.lease",
         CALLS,
         False,
-        (("pool", TEXT), ("number", TEXT), ("session", ID), ("ttl_ms", INT)),
+        (
+            ("pool", TEXT),
+            ("number", TEXT),
+            ("session", ID),
+            ("ttl_ms", INT),
+            ("lease", TEXT),
+            ("kind", TEXT),
+            ("ended", INT),
+        ),
     ),
     (9, "identify", CALLS, True, (("seen", ID), ("known_as", ID), ("method", TEXT))),
     (
