@@ -102,6 +102,16 @@ def forms_of(e164: str, region: str | None) -> Forms:
     return _forms(e164, region)
 
 
+def region_of(e164: str) -> str:
+    """The country of a number of our own, as "FR". Raises ConfigError where it is of none."""
+    check_region(None)
+    number = _parsed(e164, None) if len(e164) <= MAX_TEXT else None
+    region = None if number is None else phonenumbers.region_code_for_number(number)
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        raise ConfigError("a number of our own is written as +33170180000, and is of a country")
+    return str(region)
+
+
 def _need_phonenumbers() -> None:
     if phonenumbers is None:
         raise ConfigError("telephone numbers need phonenumbers: pip install 'edge-sdk[calls]'")

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from edge_sdk.calls import phone
 from edge_sdk.calls.caller import KNOWN, STATES, UNAVAILABLE, UNPARSABLE, WITHHELD, Caller
-from edge_sdk.calls.phone import MAX_TEXT, Forms, caller_of, check_region, forms_of, number_of
+from edge_sdk.calls.phone import (
+    MAX_TEXT,
+    Forms,
+    caller_of,
+    check_region,
+    forms_of,
+    number_of,
+    region_of,
+)
 from edge_sdk.errors import ConfigError
 
 VECTORS: dict[str, Any] = json.loads(
@@ -175,3 +183,11 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
         monkeypatch.undo()
         reload(phone)
     assert caller_of("+33612345678", None) == SHE
+
+
+def test_a_number_of_our_own_says_its_country() -> None:
+    for number, region in [("+33170180000", "FR"), ("+12125550123", "US"), ("+493012345678", "DE")]:
+        assert region_of(number) == region
+    for none in ("0170180000", "+80012345678", "", "+" + "3" * 300):
+        with pytest.raises(ConfigError, match="country"):
+            region_of(none)
