@@ -10,9 +10,9 @@ import msgspec
 
 from cloud_bridge.batch import Batch
 from cloud_bridge.clock import Clock
-from cloud_bridge.people import NOBODY, People, unpack_offered
+from cloud_bridge.people import NOBODY, People, unpack_joined, unpack_offered, without_dead
 from cloud_bridge.resolving import Resolving
-from cloud_bridge.store import BATCH, DECISION, Store, Writes
+from cloud_bridge.store import BATCH, DECISION, JOIN, Store, Writes
 from cloud_bridge.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -132,6 +132,10 @@ def _without(kind: int, body: bytes, erased: set[int]) -> bytes | None:
         if offered.visitor not in erased:
             return None
         return msgspec.msgpack.encode(msgspec.structs.replace(offered, visitor=NOBODY))
+    if kind == JOIN:
+        joined = unpack_joined(body)
+        changed = without_dead(joined, erased)
+        return None if changed == joined else msgspec.msgpack.encode(changed)
     if kind != BATCH:
         return None
     batch = Batch.from_body(body)
