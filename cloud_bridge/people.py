@@ -425,6 +425,10 @@ class People:
         person = holder(links, at_ms)
         return person if person > LAST_NOBODY else None
 
+    def is_here(self, handle: int) -> bool:
+        """Whether this is somebody, and in memory."""
+        return handle > LAST_NOBODY and handle in self._young
+
     def recalled(self, caller: int, at_ms: int) -> tuple[int, float]:
         """Whose a telephone is by its earlier calls, and how sure that is; (0, 0.0): nobody's."""
         known = self._young.get(caller)

@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +57,14 @@ class Peppers:
         if _PSEUDONYM.fullmatch(identifier):
             return []
         return [self._under(version, identifier) for version in list(self._versions)[1:]]
+
+    def all_of(self, identifiers: Iterable[str]) -> list[str]:
+        """Every pseudonym that telephone numbers among these may be known by."""
+        found: list[str] = []
+        for name in identifiers:
+            if name.startswith(SCHEME):
+                found += [self.pseudonym(name), *self.older(name)]
+        return found
 
     def seal(self, number: str) -> bytes:
         """A number that has to be kept for a while, so that only who has the pepper reads it."""

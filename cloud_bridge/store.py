@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-# What a log row's body is: a batch (cloud_bridge/batch.py), what never came, a decision, and whose a
+# What a log row's body is: a batch (cloud_bridge/batch.py), what never came, a decision, whose a
 # call was.
 BATCH, GAPS, DECISION, JOIN = 1, 3, 16, 17
 # What the bridge decided when it folded a batch, and not what a device sent.
