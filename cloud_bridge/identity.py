@@ -16,7 +16,7 @@ Links = tuple[int, ...]
 # A thing that changes hands more often is a shared one in disguise: the newest links are kept.
 MAX_LINKS: Final = 16
 # After so long without a call half of what a telephone's calls tell is gone.
-MEMORY_HALVED_MS: Final = 30 * 86_400_000
+MEMORY_HALVED_MS: Final = 60 * 86_400_000
 
 
 def linked(seen: int | None, known_as: int | None, links: Links, at_ms: int) -> tuple[str, Links]:
@@ -50,8 +50,8 @@ def remembered(links: Links, whose: int, at_ms: int) -> Links:
 def recalled(links: Links, at_ms: int) -> tuple[int, float]:
     """Whose a telephone was most often before that time, and how sure that makes it.
 
-    Laplace's rule of succession, halved with every `MEMORY_HALVED_MS` since the last time. Nobody:
-    0, 0.0.
+    Of n calls k hers: (k + 1/2) / (n + 1), as Krichevsky and Trofimov estimate it; halved with
+    every `MEMORY_HALVED_MS` since her last. Nobody: 0, 0.0.
     """
     before = [(links[at], links[at + 1]) for at in range(0, len(links), 2) if links[at] < at_ms]
     often = Counter(whose for _, whose in before if whose > LAST_NOBODY)
@@ -60,7 +60,7 @@ def recalled(links: Links, at_ms: int) -> tuple[int, float]:
     last_ms = {whose: ms for ms, whose in before}
     whose = max(often, key=lambda one: (often[one], last_ms[one]))
     halvings = (at_ms - last_ms[whose]) / MEMORY_HALVED_MS
-    return whose, often[whose] / (len(before) + 1) * 0.5**halvings
+    return whose, (often[whose] + 0.5) / (len(before) + 1) * 0.5**halvings
 
 
 def holder(links: Links, at_ms: int) -> int:

@@ -86,7 +86,7 @@ class Intake:
         self.last_seen_ms: dict[int, int] = {}
         self._suite = suite
         self._store = store
-        self._peppers = peppers or Peppers(suite, {1: secrets.token_bytes(PEPPER_BYTES)})
+        self.peppers = peppers or Peppers(suite, {1: secrets.token_bytes(PEPPER_BYTES)})
         self._routing = routing
         self.noting = Noting(
             tenant,
@@ -118,16 +118,14 @@ class Intake:
             self.people,
             store,
             self.counted,
-            peppers=self._peppers,
+            peppers=self.peppers,
             numbers=NoNumbers(),
             routing=self._routing,
             identifier=self.vault.identifier,
             log_join=self._log_join,
         )
         self.calling.restore()
-        self._meeting = Meeting(
-            self.vault, self.people, self.resolving, self.calling, self._peppers
-        )
+        self._meeting = Meeting(self.vault, self.people, self.resolving, self.calling, self.peppers)
         self.receivers = restoring.receivers(self._suite, store.devices(), store.epochs())
         self.snapshot.grown(restoring.replay(self.people, store, marks))
         self.next_log_id = marks.last + 1
@@ -281,7 +279,7 @@ class Intake:
 
     def erase(self, turn: Turn, identifiers: Sequence[str]) -> int:
         """Destroy the handles of these and their keys; how many there were. Raises StorageError."""
-        gone = self.vault.known([*identifiers, *self._peppers.all_of(identifiers)])
+        gone = self.vault.known([*identifiers, *self.peppers.all_of(identifiers)])
         self.vault.forget(gone)
         self.people.forget(gone)
         self.resolving.forget(gone)
