@@ -3,6 +3,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -182,16 +183,17 @@ def jwt(header: object, claims: object, key: bytes) -> bytes:
 def test_a_token_must_sign_its_time_and_its_body_by_the_one_algorithm() -> None:
     case = next(case for case in CASES if case.name == "vonage")
     key, body = case.secret.value, case.delivery.body
-    right = {"iat": 1_700_000_000, "payload_hash": hashlib.sha256(body).hexdigest()}
+    right: dict[str, Any] = {"iat": 1_700_000_000, "payload_hash": hashlib.sha256(body).hexdigest()}
 
     def verdict(header: object, claims: object) -> str | None:
         told = b"Bearer " + jwt(header, claims, key)
         return check(case.secret, case.with_header(b"authorization", told), case.now_s)
 
     assert verdict({"alg": "HS256"}, right) is None
-    for header in ({"alg": "none"}, {"alg": "HS512"}, {}, [], "HS256", None):
+    headers: list[Any] = [{"alg": "none"}, {"alg": "HS512"}, {}, [], "HS256", None]
+    for header in headers:
         assert verdict(header, right) == WRONG
-    for claims in (
+    wrong: list[Any] = [
         {},
         [],
         None,
@@ -201,7 +203,8 @@ def test_a_token_must_sign_its_time_and_its_body_by_the_one_algorithm() -> None:
         right | {"iat": 10**400},
         right | {"payload_hash": "\ud800"},
         right | {"payload_hash": right["payload_hash"].upper()},
-    ):
+    ]
+    for claims in wrong:
         assert verdict({"alg": "HS256"}, claims) == WRONG
     unsigned = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=") + b".e30."
     refused(case, case.with_header(b"authorization", b"Bearer " + unsigned))
