@@ -56,7 +56,8 @@ class HookBoard:
 
     def look(self) -> None:
         """Take over what has changed."""
-        if not any([watched.look() for watched in self._watched.values()]):
+        changed = [watched.look() for watched in self._watched.values()]
+        if not any(changed):
             return
         hooks: dict[str, tuple[str, Hook]] = {}
         for tenant, watched in self._watched.items():
