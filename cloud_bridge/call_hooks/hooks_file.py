@@ -126,8 +126,9 @@ class _Reader:
         secret = self._secret(row, scheme)
         region = row.text("region", "") or None
         _told(row, "region", lambda: check_region(region))
+        row.value("route")
+        row.end()  # before the routes: a region that is misspelt would be told of them
         routes = _routes(row, url, region)
-        row.end()
         if url.startswith("http:"):
             self._doubts.append("public_url is not https: whoever listens reads callers' numbers")
         if scheme in {"plivo-v2", "shared-secret"}:

@@ -142,7 +142,7 @@ def _mapped(top: Entry) -> Mapped:
         raise top.fault("provider", "is up to 16 small letters and digits")
     fields = top.table("fields")
     paths = {"call": _path(fields, "call")}
-    paths.update((key, _path(fields, key)) for key in OPTIONAL if fields.has(key))
+    paths.update((key, _path(fields, key)) for key in OPTIONAL if fields.value(key) is not None)
     status = _status(fields)
     times = top.table("time")
     mapped = Mapped(
