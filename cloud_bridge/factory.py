@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 
 __all__ = ["Bridge", "Config"]
 
-MAX_REQUESTS = 1000
+# A thousand at once, of a provider that has had to wait, and whoever asks how the bridge is.
+MAX_REQUESTS = 1200
 
 
 class Bridge:

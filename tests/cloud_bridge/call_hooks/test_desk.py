@@ -270,36 +270,6 @@ def test_all_that_is_counted_is_known(desk: Desk) -> None:
 # On a real socket, before a real store
 
 
-def posted(head: dict[str, str], body: bytes) -> bytes:
-    lines = [f"POST {PATH} HTTP/1.1", "Host: bridge", f"Content-Length: {len(body)}"]
-    lines += [f"{name}: {value}" for name, value in head.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def test_a_thousand_deliveries_at_once_are_each_taken_once(tmp_path: Path) -> None:
-    """Of 500 calls, each told twice, and among them some that are not the provider's."""
-    (tmp_path / FILE_NAME).write_text(ONE_HOOK)
-    with Rig(tmp_path) as rig:
-        door = Door(rig)
-
-        async def told(at: int, token: str) -> int:
-            call = {"CallSid": f"CA{at % 500:04}", "From": f"+336123{at % 500:05}"}
-            status, _, _ = await door.says(posted(*signed.twilio(URL, ASKED | call, token)))
-            return status
-
-        async def run() -> tuple[list[int], list[int]]:
-            async with served(door):
-                right = asyncio.gather(*[told(at, "token") for at in range(1000)])
-                wrong = asyncio.gather(*[told(at, "guessed") for at in range(50)])
-                return await right, await wrong
-
-        assert asyncio.run(run()) == ([200] * 1000, [401] * 50)
-        assert rig.intake.counted["touchpoints.call"] == 500
-        counted = door.hooked
-        assert (counted["taken"], counted["duplicate"]) == (500, 500)
-        assert counted["refused.signature"] == 50
-
-
 def test_over_http_it_says_the_same(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text(ONE_HOOK)
     with Rig(tmp_path) as rig:
