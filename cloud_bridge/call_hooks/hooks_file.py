@@ -50,6 +50,8 @@ _CODED: dict[str, tuple[Provider, str, str]] = {
     "telnyx": (Telnyx(), "telnyx", "telnyx"),
     "texml": (Twilio("telnyx"), "telnyx", "texml"),
 }
+# In these dialects an answer without a route ends the call.
+_CONNECTING = ("twilio", "texml", "plivo")
 PROVIDERS = (*_CODED, *BUILT_IN)
 
 Environment = Mapping[str, str]
@@ -133,6 +135,9 @@ class _Reader:
             self._doubts.append("public_url is not https: whoever listens reads callers' numbers")
         if scheme in {"plivo-v2", "shared-secret"}:
             self._doubts.append(f"{scheme} signs no body: the number in it could be anybody's")
+        if dialect in _CONNECTING and not any(number is None for number, _ in routes):
+            which = "calls to other numbers" if routes else "calls"
+            self._doubts.append(f"no route: {which} that ask it where to go are ended")
         doubts = tuple(self._doubts)
         return Hook(name, provider, dialect, secret, site, url, region, routes, doubts)
 

@@ -1,5 +1,6 @@
 import logging
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from cloud_bridge import cli
 from cloud_bridge.call_hooks.board import LOOK_S, HookBoard
 from cloud_bridge.call_hooks.hooks_file import FILE_NAME, PROVIDERS, Hook, read_hooks
+from cloud_bridge.call_hooks.mapping import parse_mapping
 from cloud_bridge.call_hooks.signatures import SCHEMES
 from cloud_bridge.registry import Registry
 from edge_sdk.errors import ConfigError
@@ -134,6 +136,27 @@ def test_a_faulty_file_says_which_entry_and_no_secret(
         read(tmp_path, ONE.replace(old, new))
     assert says in str(caught.value)
     assert TOKEN not in str(caught.value)
+
+
+def test_a_call_that_would_be_ended_is_doubted(tmp_path: Path) -> None:
+    head, first, second = ONE.split("[[hook.route]]")
+    for text, says in (
+        (head, "calls that ask"),
+        (f"{head}[[hook.route]]{second}", "other numbers"),
+    ):
+        (hook,) = read(tmp_path, text)
+        assert says in hook.doubts[0]
+    (hook,) = read(tmp_path, f"{head}[[hook.route]]{first}")
+    assert hook.doubts == ()
+
+
+def test_the_documents_files_are_right(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "call-providers.md").read_text()
+    hooks, own = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "twilio.token").write_text(TOKEN)
+    (hook,) = read(tmp_path, hooks)
+    assert hook.route("+33170180000") is not None
+    assert parse_mapping(own).name == "pbx7"
 
 
 def test_two_hooks_of_one_name(tmp_path: Path) -> None:
