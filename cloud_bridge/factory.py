@@ -15,6 +15,8 @@ import uvicorn
 from cloud_bridge import rules, running
 from cloud_bridge.beacon_desk import BeaconDesk
 from cloud_bridge.broker import choose
+from cloud_bridge.call_hooks.board import HookBoard
+from cloud_bridge.call_hooks.desk import HookPorts, HooksDesk
 from cloud_bridge.clock import Clock, SystemClock
 from cloud_bridge.collect_desk import CollectPorts
 from cloud_bridge.config import Config, home_of, tenants_in
@@ -32,6 +34,7 @@ from cloud_bridge.web import Ports, Web
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.apsw_sqlite import open_connection
 from edge_sdk.adapters.sqlite import OpenConnection
+from edge_sdk.calls.model import CallEvent
 from edge_sdk.errors import ConfigError
 from edge_sdk.wire.enrolment import to_token
 from edge_sdk.wire.suite import Suite
@@ -40,7 +43,8 @@ log = logging.getLogger(__name__)
 
 __all__ = ["Bridge", "Config"]
 
-MAX_REQUESTS = 1000
+# A thousand at once, of a provider that has had to wait, and whoever asks how the bridge is.
+MAX_REQUESTS = 1200
 
 
 class Bridge:
@@ -64,6 +68,7 @@ class Bridge:
         self.tenants: dict[str, Tenancy] = {}
         self.keys = KeyRing()
         self.collected: Counter[str] = Counter()
+        self.hooked: Counter[str] = Counter()
         self._suite = suite or AesCcm()
         self._open_database = open_database
         self._clock = clock or SystemClock()
@@ -190,7 +195,11 @@ class Bridge:
             lambda tenant: Registry(home_of(self.config.data, tenant)),
             look,
         )
-        web = Web(Ports(collect, self.health, self.feed, beacons))
+        homes = {name: home_of(self.config.data, name) for name in self.tenants}
+        self.hooks = HookBoard(homes, self._clock)
+        self.hooks.look()
+        hooks = HooksDesk(HookPorts(self._clock, self.hooks.find, self._take, self.hooked))
+        web = Web(Ports(collect, self.health, self.feed, beacons, hooks))
         server = _Server(
             uvicorn.Config(
                 web,
@@ -224,6 +233,12 @@ class Bridge:
     def _collect(self, tenant: str, collected: Collected) -> "asyncio.Future[bool]":
         return self.tenants[tenant].collect(collected)
 
+    async def _take(self, tenant: str, site: str, key: bytes, events: Sequence[CallEvent]) -> bool:
+        """Keep what a provider told, by the way of web bodies. Raises StalledError."""
+        touchpoints = [event.touchpoint() for event in events]
+        collected = Collected(key, site, self._clock.wall_ms(), touchpoints)
+        return await self._collect(tenant, collected)
+
     def _tell(self, tenant: str, events: Sequence[Event]) -> None:
         self.feed.publish(tenant, events)
 
@@ -243,6 +258,7 @@ class Bridge:
             "status": "degraded" if together.get("reasons") else "ok",
             **together,
             "collect": {"keys": len(self.keys), **self.collected},
+            "hooks": {"hooks": len(self.hooks), "faulty": self.hooks.faulty, **self.hooked},
             "feed": {"watchers": self.feed.watchers, "dropped": self.feed.dropped},
             "tenants": each,
         }
