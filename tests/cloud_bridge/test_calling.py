@@ -360,4 +360,5 @@ def test_old_news_changes_the_call_and_shows_no_pop(shop: Shop) -> None:
     shop.rig.clock.ms = START_MS + DAY_MS
     shop.tell(events()[0].touchpoint())
     assert not shop.pops
-    assert told_of(shop.row()).call.rang_ms == events()[0].at_ms
+    assert shop.row().seen_ms > 0
+    assert told_of(shop.row()).call.state == "ringing"
