@@ -83,9 +83,13 @@ class Pool:
     ) -> "Pool":
         """The pool that wrote these rows. Its clock may be behind theirs: time then stands."""
         pool = cls(name, free, tenant=tenant, terms=terms, fallback=fallback)
-        pool._lending.restore(rows)
-        pool._stores.restore(rows)
+        pool.restore(rows)
         return pool
+
+    def restore(self, rows: Rows) -> None:
+        """Be the pool that wrote these rows; for a pool that was just made."""
+        self._lending.restore(rows)
+        self._stores.restore(rows)
 
     # Leases
 

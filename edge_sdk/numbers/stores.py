@@ -51,7 +51,7 @@ class Stores:
     def lend(self, site: str, incarnation: str, count: int, lasts_ms: int) -> BlockRow | None:
         """A new block of so many numbers, or as many as are free; None if that is none."""
         lending = self._lending
-        numbers = []
+        numbers: list[str] = []
         while len(numbers) < count and (number := lending.take_free()) is not None:
             numbers.append(number)
         if not numbers:

@@ -32,11 +32,15 @@ MAX_SKEW_MS = DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """What a store's file is: its incarnation, its last report, the highest block it has seen."""
+    """What a store's file is: its incarnation, its last report, the highest block it has seen.
+
+    `fallback`: what to show when no number is free, also when no block is left.
+    """
 
     incarnation: str
     reports: int = 0
     seen: int = 0
+    fallback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +80,29 @@ class SubPool:
         cls, free: FreeNumbers, rows: SubRows, *, tenant: str, site: str, pool: str
     ) -> "SubPool":
         """The sub-pool that wrote these rows."""
-        assert rows.file is not None
         sub_pool = cls(free, tenant=tenant, site=site, pool=pool, incarnation="")
-        sub_pool.file = rows.file
-        for block in sorted(rows.granted, key=lambda block: (block.issued_ms, block.id)):
-            sub_pool._grant(block)
-        sub_pool._lending.restore(rows)
-        for row in rows.numbers:
-            sub_pool._left[row.block] += 1
-        told = set(rows.told)
-        sub_pool._untold = {lease.id: lease for lease in rows.leases if lease.id not in told}
+        sub_pool.restore(rows)
         return sub_pool
+
+    def restore(self, rows: SubRows) -> None:
+        """Be the sub-pool that wrote these rows; for one that was just made."""
+        for block in sorted(rows.granted, key=lambda block: (block.issued_ms, block.id)):
+            self._grant(block)
+        assert rows.file is not None
+        self.file = rows.file
+        self._lending.fallback = rows.file.fallback
+        self._lending.restore(rows)
+        for row in rows.numbers:
+            self._left[row.block] += 1
+        told = set(rows.told)
+        self._untold = {lease.id: lease for lease in rows.leases if lease.id not in told}
 
     # Leases
 
     def lend(
         self, holder: str, now_ms: int, *, kind: str = SESSION, intent: float | None = None
     ) -> Done:
-        """As `Pool.lend`. Sessions and places only: a channel's number is for ever, a block is not."""
+        """As `Pool.lend`; sessions and places only, as a channel would outlive any block."""
         if refused := self._at(now_ms):
             return refused
         if kind == CHANNEL:
@@ -152,7 +161,7 @@ class SubPool:
         return self._done(self._lending.done())
 
     def report(self, now_ms: int, *, wants: int = 0) -> tuple[Done, Report | None]:
-        """What the bridge should know. It may be sent, as often as one likes, once it is committed."""
+        """What the bridge should know; to be sent, as often as one likes, once committed."""
         if refused := self._at(now_ms):
             return refused, None
         told = tuple(self._untold.values())
@@ -196,9 +205,9 @@ class SubPool:
         if reply.doubtful or reply.last > self.file.reports:
             return self._all_leave(DOUBTFUL)
         before = self.file
-        told = []
+        told: Sequence[Lease] = ()
         if reply.count == self._in_flight[0]:
-            told = [lease.id for lease in self._in_flight[1] if self._untold.get(lease.id) == lease]
+            told = self._in_flight[1]
             self._in_flight = (0, ())
         granted = [block for block in sorted(reply.grants, key=_id) if self._take(block)]
         for id_ in reply.leave:
@@ -212,7 +221,7 @@ class SubPool:
         """Be another file from now on: lend nothing of what the one before was given."""
         if refused := self._at(now_ms):
             return refused
-        self.file = FileRow(incarnation, seen=self.file.seen)
+        self.file = replace(self.file, incarnation=incarnation, reports=0)
         self._in_flight = (0, ())
         return self._all_leave("", file=self.file)
 
@@ -306,6 +315,7 @@ class SubPool:
         self._left.setdefault(block.id, 0)
         self._lending.terms = block.terms
         self._lending.fallback = block.fallback
+        self.file = replace(self.file, fallback=block.fallback)
         self._lending.open_lot(block.id, Lot(lender_of(block.id), block.expires_ms))
 
     def _all_leave(self, refused: str, file: FileRow | None = None) -> Done:
@@ -328,7 +338,7 @@ class SubPool:
         *,
         file: FileRow | None = None,
         granted: Sequence[Block] = (),
-        told: Sequence[str] = (),
+        told: Sequence[Lease] = (),
     ) -> Done:
         """The answer, after the numbers that are idle and are to leave have left."""
         changes = done.changes
@@ -337,8 +347,9 @@ class SubPool:
         for id_ in changes.forgotten:
             self.untold_lost += self._untold.pop(id_, None) is not None
         forgotten = list(changes.forgotten)
-        for id_ in told:
-            lease = self._untold.pop(id_)
+        confirmed = [lease.id for lease in told if self._untold.get(lease.id) == lease]
+        for id_ in confirmed:
+            del self._untold[id_]
             if id_ not in self._lending.leases:
                 forgotten.append(id_)
         lots_gone = []
@@ -361,7 +372,7 @@ class SubPool:
             file=file,
             granted=tuple(block for block in granted if block.id in self._granted),
             lots_gone=tuple(lots_gone),
-            told=tuple(id_ for id_ in told if id_ in self._lending.leases),
+            told=tuple(id_ for id_ in confirmed if id_ in self._lending.leases),
         )
         return replace(done, changes=extra)
 
