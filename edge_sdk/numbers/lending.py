@@ -38,15 +38,22 @@ _SPARE_TIMERS = 64
 
 
 class FreeNumbers(Protocol):
-    """The numbers that are free, in the order in which they are taken."""
+    """The order in which free numbers are taken: `allocation.Allocation`."""
 
-    def add(self, number: str) -> None: ...
+    def add(self, number: str) -> None:
+        """A number that it did not know, behind the others."""
 
-    def give_back(self, number: str) -> None: ...
+    def remove(self, number: str) -> None:
+        """A number that it need not know any more."""
 
-    def remove(self, number: str) -> None: ...
+    def take(self, intent: float | None) -> str | None:
+        """The next for a visitor of this intent."""
 
-    def take(self, intent: float | None) -> str | None: ...
+    def claim(self, number: str) -> bool:
+        """Take this very number, if it is free."""
+
+    def give_back(self, number: str) -> None:
+        """A number that was taken, behind the others."""
 
 
 @dataclass(slots=True)
@@ -103,8 +110,7 @@ class Lending:
             if lot.expires_ms <= now_ms and not lot.expired:
                 lot.expired = True
                 for row in self.of_lot(block):
-                    if row.state == FREE and not row.leave_ms:
-                        self._free.remove(row.number)
+                    self._free.claim(row.number)
         return now_ms
 
     def _happen(self, number: str, due_ms: int) -> None:
@@ -153,8 +159,7 @@ class Lending:
             if row.state == LEASED:
                 return self.heartbeat(row.lease, now_ms)
             if row.state in (FREE, COOLING) and self._lendable(row):
-                if row.state == FREE:
-                    self._free.remove(number)
+                self._free.claim(number)
                 return self._lend(row, holder, kind, intent, now_ms)
         taken = self._free.take(intent)
         if taken is None:
@@ -246,13 +251,18 @@ class Lending:
         self.counters = replace(self.counters, order=self.counters.order + 1)
         freed = NumberRow(number, FREE, block, order=self.counters.order, leave_ms=leave_ms)
         self._put(freed)
-        if self._lendable(freed):
-            (self._free.add if row is None else self._free.give_back)(number)
+        if not _is_ordered(row):
+            self._free.add(number)
+        elif self._lendable(freed):
+            self._free.give_back(number)
+        if not self._lendable(freed):
+            self._free.claim(number)
 
     def set_aside(self, row: NumberRow) -> None:
         """The number is as this row says, and not to be lent; it has no lease any more."""
-        before = self.rows[row.number]
-        if before.state == FREE and self._lendable(before):
+        if _is_ordered(row):
+            self._free.claim(row.number)
+        elif _is_ordered(self.rows[row.number]):
             self._free.remove(row.number)
         self._put(row)
         self._schedule(row.number)
@@ -262,8 +272,7 @@ class Lending:
         row = self.rows[number]
         if row.leave_ms:
             return
-        if row.state == FREE and self._lendable(row):
-            self._free.remove(number)
+        self._free.claim(number)
         self._put(replace(row, leave_ms=max(1, self.now_ms)))
 
     def put_out(self, row: NumberRow) -> None:
@@ -276,9 +285,8 @@ class Lending:
 
     def drop(self, number: str) -> list[Lease]:
         """Know nothing of a number any more; the leases of it that were remembered."""
-        row = self.rows.pop(number)
-        if row.state == FREE and self._lendable(row):
-            self._free.remove(number)
+        self._free.remove(number)
+        del self.rows[number]
         past = [self.leases.pop(name) for _, name in self._history.pop(number, ())]
         self._last_of(number)
         self._due.pop(number, None)
@@ -397,8 +405,10 @@ class Lending:
         for history in self._history.values():
             history.sort()
         for row in sorted(rows.numbers, key=_order):
-            if row.state == FREE and self._lendable(row):
+            if _is_ordered(row):
                 self._free.add(row.number)
+                if row.state != FREE or not self._lendable(row):
+                    self._free.claim(row.number)
             self._last_of(row.number)
             self._schedule(row.number)
 
@@ -407,6 +417,11 @@ class Lending:
 
     def _put_lease(self, lease: Lease) -> None:
         self.leases[lease.id] = self._leases_changed[lease.id] = lease
+
+
+def _is_ordered(row: NumberRow | None) -> bool:
+    """Whether a number is one of those that are lent in their order, now or when they are back."""
+    return row is not None and row.state not in (QUARANTINED, RETIRED)
 
 
 def _order(row: NumberRow) -> tuple[int, str]:

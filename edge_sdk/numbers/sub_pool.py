@@ -126,11 +126,13 @@ class SubPool:
         if refused := self._at(now_ms):
             return refused
         self._lending.erase(holder)
-        changed = []
-        for lease in self._untold.values():
-            if lease.holder == holder and lease.id not in self._lending.leases:
-                changed.append(replace(lease, holder=""))
         done = self._lending.done()
+        elsewhere = self._untold.keys() - self._lending.leases.keys() - {*done.changes.forgotten}
+        changed = [
+            replace(self._untold[id_], holder="")
+            for id_ in sorted(elsewhere)
+            if self._untold[id_].holder == holder
+        ]
         leases = (*done.changes.leases, *changed)
         return self._done(replace(done, changes=replace(done.changes, leases=leases)))
 

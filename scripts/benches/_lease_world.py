@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_sdk.adapters.ed25519 import SigningKey, VerifyingKey
+from edge_sdk.numbers.allocation import Allocation
 from edge_sdk.numbers.blocks import Reply, Report
-from edge_sdk.numbers.free_list import LeastRecentlyUsed
 from edge_sdk.numbers.lease import Lease
 from edge_sdk.numbers.ledger_rows import (
     CLOCK_BACK,
@@ -112,18 +112,21 @@ class Node:
     def clock_ms(self) -> int:
         return self.world.now_ms + self.offset_ms
 
-    def kept(self, done: Done) -> bool:
-        """Commit and tell the observer, or crash around it; whether the answer is given."""
+    def kept(self, done: Done, *, by_word: bool = False) -> bool:
+        """Commit and tell the observer, or crash around it; whether the answer is given.
+
+        `by_word`: a holder or an operator ended a lease, not the time.
+        """
         chance = self.world.random.random()
         if done.refused != CLOCK_BACK:
             self.latest_ms = max(self.latest_ms, self.clock_ms())
         if chance < self.world.crash_rate:
             if self.world.shows_before_commit:
-                self.world.observer.saw(self, done.changes)
+                self.world.observer.saw(self, done.changes, by_word)
             self.crash()
             return False
         self.disk.commit(done.changes)
-        self.world.observer.saw(self, done.changes)
+        self.world.observer.saw(self, done.changes, by_word)
         if chance > 1 - self.world.crash_rate:
             self.crash()
             return False
@@ -147,7 +150,9 @@ class Bridge(Node):
 
     def crash(self) -> None:
         self.world.tally.crashes += 1
-        pool = self._make(POOL, LeastRecentlyUsed(), tenant=TENANT, terms=TERMS, fallback="+33100")
+        pool = self._make(
+            POOL, Allocation((), split=True), tenant=TENANT, terms=TERMS, fallback="+33100"
+        )
         self.pool = pool
         pool.restore(self.disk.rows())
 
@@ -162,13 +167,13 @@ class Edge(Node):
         self._make = make
         incarnation = f"{world.random.getrandbits(64):016x}"
         names = {"tenant": TENANT, "site": site, "pool": POOL}
-        self.sub_pool = make(LeastRecentlyUsed(), incarnation=incarnation, **names)
+        self.sub_pool = make(Allocation((), split=True), incarnation=incarnation, **names)
         self.disk.commit(self.sub_pool.rows())
 
     def crash(self) -> None:
         self.world.tally.crashes += 1
         names = {"tenant": TENANT, "site": self.site, "pool": POOL, "incarnation": ""}
-        self.sub_pool = self._make(LeastRecentlyUsed(), **names)
+        self.sub_pool = self._make(Allocation((), split=True), **names)
         self.sub_pool.restore(self.disk.sub_rows())
 
 
@@ -200,20 +205,20 @@ class Observer:
         self._tally = tally
         self._hands: dict[str, dict[str, tuple[Node, Lease]]] = {}
 
-    def saw(self, node: Node, rows: Rows) -> None:
-        """A lease is live until it was ended before its time, or its grace is over at its lender."""
+    def saw(self, node: Node, rows: Rows, by_word: bool) -> None:
+        """A lease lives until it is ended before its time, or its grace is over at its lender."""
         for lease in rows.leases:
             if not lease.id.startswith(node.own):
                 continue  # learned of another
             hands = self._hands.setdefault(lease.number, {})
             if lease.ended_ms is not None:
-                if lease.ended_ms < lease.until_ms:
+                if by_word or lease.ended_ms != lease.until_ms:
                     hands.pop(lease.id, None)
                 continue
             for id_, (lender, other) in list(hands.items()):
                 if id_ == lease.id:
                     continue
-                if lender.latest_ms >= other.until_ms + TERMS.grace_ms:
+                if max(lender.latest_ms, lender.clock_ms()) >= other.until_ms + TERMS.grace_ms:
                     del hands[id_]
                     continue
                 self._tally.doubles += 1
@@ -230,18 +235,19 @@ class World:
         self,
         seed: int,
         *,
-        numbers: int = 60,
+        numbers: int = 120,
         stores: int = 3,
         make_pool: Callable[..., Pool] = Pool,
         make_sub_pool: Callable[..., SubPool] = SubPool,
         shows_before_commit: bool = False,
+        crash_rate: float = 0.002,
     ) -> None:
         self.random = random.Random(seed)
         self.now_ms = 1_800_000_000_000
         self.tally = Tally()
         self.observer = Observer(self.tally)
         self.shows_before_commit = shows_before_commit
-        self.crash_rate = 0.002
+        self.crash_rate = crash_rate
         self.make_sub_pool = make_sub_pool
         self.numbers = [f"+3316000{n:04d}" for n in range(numbers)]
         self.signer = SigningKey(random.Random("key").randbytes(32))

@@ -1,10 +1,10 @@
 """Numbers lent by a bridge and three stores in a million random steps: never twice, never lost.
 
 Steps are drawn by lot: lend, heartbeat, release, let time pass, erase, report and answer, lend a
-block, renew, recall, hand back, write off, reinstate, retire; messages are lost, doubled and late, stores
-unreachable, both sides crash around their commits, clocks go wrong and back, and a store's file is
-lost for good. An observer who sees every side checks that no number is in two hands. At the end the
-network heals, and every number must be in one place that knows of it.
+block, renew, recall, hand back, write off, reinstate, retire; messages are lost, doubled and late,
+stores unreachable, both sides crash around their commits, clocks go wrong and back, and a store's
+file is lost for good. An observer who sees every side checks that no number is in two hands. At the
+end the network heals, and every number must be in one place that knows of it.
 
     scripts/bench leases                       a million steps
     scripts/bench leases --steps 20000 --seed 7
@@ -92,9 +92,9 @@ class Walk:
             (4, self._tick), (5, self._report), (8, self._deliver_up), (8, self._deliver_down),
             (1, self._lose), (1, self._double), (0.4, self._crash), (0.5, self._part),
             (0.5, self._shift_clock), (0.3, self._lend_block), (0.3, self._renew),
-            (0.15, self._recall), (0.8, self._hand_back), (0.08, self._write_off),
+            (0.15, self._recall), (0.8, self._hand_back), (0.06, self._write_off),
             (1.5, self._reinstate), (0.05, self._retire), (0.3, self._erase), (1, self._nonsense),
-            (0.004, self._lose_file), (0.1, self._sleep), (1, self._learn),
+            (0.01, self._lose_file), (0.1, self._sleep), (1, self._learn),
         ]  # fmt: skip
         self._actions = [action for _, action in steps]
         self._weights = list(accumulate(weight for weight, _ in steps))
@@ -132,11 +132,15 @@ class Walk:
 
     def _release_bridge(self) -> None:
         bridge = self.world.bridge
-        self._count(bridge.kept, bridge.pool.release(self._lease(), bridge.clock_ms()))
+        done = bridge.pool.release(self._lease(), bridge.clock_ms())
+        self.world.tally.refused += bool(done.refused)
+        bridge.kept(done, by_word=not done.refused)
 
     def _release_edge(self) -> None:
         edge = self._edge()
-        self._count(edge.kept, edge.sub_pool.release(self._lease(), edge.clock_ms()))
+        done = edge.sub_pool.release(self._lease(), edge.clock_ms())
+        self.world.tally.refused += bool(done.refused)
+        edge.kept(done, by_word=not done.refused)
 
     def _erase(self) -> None:
         holder, bridge, edge = self._holder(), self.world.bridge, self._edge()
@@ -263,7 +267,7 @@ class Walk:
     def _retire(self) -> None:
         bridge = self.world.bridge
         number = self._random.choice(self.world.numbers)
-        self._count(bridge.kept, bridge.pool.retire(number, bridge.clock_ms()))
+        bridge.kept(bridge.pool.retire(number, bridge.clock_ms()), by_word=True)
 
     # The end
 
@@ -335,7 +339,9 @@ class Walk:
         return self._random.choice(self._ids) if self._ids else "b-1"
 
     def _block(self) -> int:
-        return self._random.choice(list(self.world.bridge.pool.blocks) or [1])
+        blocks = self.world.bridge.pool.blocks
+        open_ = [row.id for row in blocks.values() if row.state == OPEN]
+        return self._random.choice(open_ if open_ and self._random.random() < 0.9 else [*blocks, 1])
 
     def _reachable(self, queue: list[tuple[str, bytes]]) -> list[int]:
         open_ = {edge.site for edge in self.world.edges if edge.reachable}
