@@ -129,8 +129,8 @@ class Report:
         """Raises BlockError."""
         pool, incarnation, count, seen, holds, leases, wants = _open(message, "report", 7)
         try:
-            held = {_count(id_): (_count(serial), _texts(ns)) for id_, serial, ns in holds}
-            told = tuple(_lease(_text(pool), fields) for fields in leases)
+            held = {_count(id_): (_count(serial), _texts(ns)) for id_, serial, ns in _list(holds)}
+            told = tuple(_lease(_text(pool), fields) for fields in _list(leases))
             return cls(
                 _text(pool), _text(incarnation), _count(count), _count(seen), held, told,
                 _count(wants),
@@ -175,8 +175,8 @@ class Reply:
         """The reply, if all of its blocks are signed by the bridge. Raises BlockError."""
         incarnation, count, last, grants, leave, doubtful = _open(message, "reply", 6)
         try:
-            signed = [base64.b64decode(_text(grant), validate=True) for grant in grants]
-            left = tuple(_count(id_) for id_ in leave)
+            signed = [base64.b64decode(_text(grant), validate=True) for grant in _list(grants)]
+            left = tuple(_count(id_) for id_ in _list(leave))
             blocks = tuple(Block.verify(grant, verifier) for grant in signed)
             return cls(
                 _text(incarnation), _count(count), _count(last), blocks, left, bool(doubtful)
@@ -248,6 +248,10 @@ def _text(value: object) -> str:
 
 
 def _texts(values: object) -> tuple[str, ...]:
+    return tuple(_text(value) for value in _list(values))
+
+
+def _list(values: object) -> list[Any]:
     if not isinstance(values, list) or len(values) > MAX_BLOCK:
-        raise ValueError("not a list of texts")
-    return tuple(_text(value) for value in values)
+        raise ValueError("not a list, or too long")
+    return values

@@ -55,6 +55,9 @@ class FreeNumbers(Protocol):
     def give_back(self, number: str) -> None:
         """A number that was taken, behind the others."""
 
+    def learned(self, intent: float | None, called: bool) -> None:
+        """Whether a visitor of this intent called."""
+
 
 @dataclass(slots=True)
 class Lot:
@@ -278,6 +281,13 @@ class Lending:
     def put_out(self, row: NumberRow) -> None:
         """The number, which was taken, is as this row says: out of these hands."""
         self._put(row)
+
+    def learned(self, intent: float | None, called: bool) -> str:
+        """Whether a visitor called, for what her intent is worth; why that cannot be, or ""."""
+        if intent is not None and not 0 <= intent <= 1:
+            return BAD_INTENT
+        self._free.learned(intent, called)
+        return ""
 
     def take_free(self) -> str | None:
         """The number that was least recently used, out of the free ones."""

@@ -124,6 +124,14 @@ class Pool:
         self._lending.erase(holder)
         return self._did()
 
+    def learned(self, intent: float | None, called: bool) -> str:
+        """What became of a visitor who had a number, once for each: whether she called.
+
+        It decides whether likely callers get numbers of their own. In memory only: who restores a
+        pool tells it again of the last thousands. Why it was refused, or "".
+        """
+        return self._lending.learned(intent, called)
+
     def tick(self, now_ms: int) -> Done:
         """Only let happen what time does, so that a quiet pool does not lag behind."""
         return self._at(now_ms) or self._did()

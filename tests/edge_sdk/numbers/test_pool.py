@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from edge_sdk.errors import ConfigError
 from edge_sdk.numbers import ledger_rows as words
 from edge_sdk.numbers.allocation import Allocation
+from edge_sdk.numbers.blocks import Report
 from edge_sdk.numbers.lease import CHANNEL, PLACE, Lease
 from edge_sdk.numbers.ledger_rows import Done, Rows
 from edge_sdk.numbers.lending import TOLERATED_MS
@@ -289,8 +290,6 @@ def step(pool: Pool, what: str, n: int, now_ms: int) -> Done:
     if what == "block":
         return pool.lend_block("paris-1", "file", 2, now_ms, lasts_ms=10_000)
     if what == "back":
-        from edge_sdk.numbers.blocks import Report
-
         return pool.reconcile("paris-1", Report("web", "file", now_ms + 1, n), now_ms)[0]
     if what == "write_off":
         return pool.write_off(n, now_ms)
@@ -298,5 +297,4 @@ def step(pool: Pool, what: str, n: int, now_ms: int) -> Done:
         return pool.erase(f"cookie:{n}", now_ms)
     if what == "tick":
         return pool.tick(now_ms)
-    done = getattr(pool, what)(number, now_ms)
-    return done
+    return pool.retire(number, now_ms) if what == "retire" else pool.reinstate(number, now_ms)
