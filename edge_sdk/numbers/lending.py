@@ -6,11 +6,10 @@ A number goes free -> leased (-> grace) -> cooling -> free. Time moves it whenev
 """
 
 import heapq
-from bisect import bisect_left, insort
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from edge_sdk.numbers.history import History
 from edge_sdk.numbers.lease import KINDS, Lease
 from edge_sdk.numbers.ledger_rows import (
     BAD_HOLDER,
@@ -79,17 +78,13 @@ class Lending:
         self.counters = Counters()
         self.fallbacks = 0  # how often none was free
         self.rows: dict[str, NumberRow] = {}
-        self.leases: dict[str, Lease] = {}
+        self.history = History()
+        self.leases = self.history.leases  # live and remembered ones, by id
         self.lots: dict[int, Lot] = {}
         self._free = free
-        self._history: dict[str, list[tuple[int, str]]] = {}  # (since_ms, lease id), in order
-        self._had: dict[tuple[str, str], list[str]] = {}  # (kind, holder) -> numbers last hers
-        self._last: dict[str, tuple[str, str]] = {}  # number -> its key in _had
         self._timers: list[tuple[int, str]] = []
         self._due: dict[str, int] = {}
         self._changed: dict[str, NumberRow] = {}
-        self._leases_changed: dict[str, Lease] = {}
-        self._forgotten: list[str] = []
         self._gone: list[str] = []
         self._counted = self.counters
 
@@ -124,8 +119,9 @@ class Lending:
             lease = self.leases[row.lease]
             lapsed_ms = lease.until_ms + self.terms.grace_ms
             if lapsed_ms <= due_ms:
-                self._put_lease(replace(lease, ended_ms=lease.until_ms))
+                self.history.put(replace(lease, ended_ms=lease.until_ms))
                 self._put(self._cooling(row, lapsed_ms))
+                self._note_last(number)
         elif row.state == COOLING and row.until_ms <= due_ms:
             self.set_free(number)
         elif row.state == QUARANTINED and row.until_ms <= due_ms:
@@ -141,8 +137,8 @@ class Lending:
             due_ms = self.leases[row.lease].until_ms + self.terms.grace_ms
         elif row.state in (COOLING, QUARANTINED):
             due_ms = row.until_ms
-        if history := self._history.get(number):
-            due_ms = min(due_ms, self._forget_ms(row, self.leases[history[0][1]]))
+        if (first := self.history.first(number)) is not None:
+            due_ms = min(due_ms, self._forget_ms(row, first))
         if due_ms >= FOREVER_MS or self._due.get(number, FOREVER_MS) <= due_ms:
             return
         self._due[number] = due_ms
@@ -181,7 +177,7 @@ class Lending:
         until_ms = min(self.terms.kept_until_ms(lease.kind, now_ms), self._last_ms(row))
         if until_ms > lease.until_ms:
             lease = replace(lease, until_ms=until_ms)
-            self._put_lease(lease)
+            self.history.put(lease)
         return self.done(lease)
 
     def release(self, lease_id: str, now_ms: int) -> Done:
@@ -197,23 +193,23 @@ class Lending:
             lease = self.end(row, now_ms)
         elif lease.until_ms > guaranteed_ms:
             lease = replace(lease, until_ms=guaranteed_ms)
-            self._put_lease(lease)
+            self.history.put(lease)
             self._schedule(lease.number)
         return self.done(lease)
 
     def end(self, row: NumberRow, now_ms: int) -> Lease:
         """End the lease that a number has; the number cools."""
         lease = replace(self.leases[row.lease], ended_ms=now_ms)
-        self._put_lease(lease)
+        self.history.put(lease)
         self._put(self._cooling(row, now_ms))
+        self._note_last(row.number)
         self._schedule(row.number)
         return lease
 
     def erase(self, holder: str) -> None:
         """Nobody knows any more that it was this holder; what she has goes on without a name."""
-        for lease in [lease for lease in self.leases.values() if lease.holder == holder]:
-            self._put_lease(replace(lease, holder=""))
-            self._last_of(lease.number)
+        for number in self.history.erase(holder):
+            self._note_last(number)
 
     def _lend(
         self, row: NumberRow, holder: str, kind: str, intent: float | None, now_ms: int
@@ -297,8 +293,7 @@ class Lending:
         """Know nothing of a number any more; the leases of it that were remembered."""
         self._free.remove(number)
         del self.rows[number]
-        past = [self.leases.pop(name) for _, name in self._history.pop(number, ())]
-        self._last_of(number)
+        past = self.history.drop(number)
         self._due.pop(number, None)
         self._changed.pop(number, None)
         self._gone.append(number)
@@ -317,39 +312,21 @@ class Lending:
 
     def remember(self, lease: Lease) -> None:
         """Take over a lease, one's own or another lender's, new or newer than what is known."""
-        if lease.id not in self.leases:
-            insort(self._history.setdefault(lease.number, []), (lease.since_ms, lease.id))
-        self._put_lease(lease)
+        self.history.put(lease)
         self._forget_old(lease.number, self.now_ms)
-        self._last_of(lease.number)
+        self._note_last(lease.number)
         self._schedule(lease.number)
 
-    def past(self, number: str) -> list[Lease]:
-        """The leases of a number that are remembered, in the order of their beginnings."""
-        return [self.leases[name] for _, name in self._history.get(number, ())]
-
     def _forget_old(self, number: str, now_ms: int) -> None:
-        history = self._history.get(number)
-        if not history:
-            return
-        row = self.rows[number]
-        while history:
-            first = self.leases[history[0][1]]
-            many = len(history) > self.terms.remembered and first.id != row.lease
+        row, forgot = self.rows[number], False
+        while (first := self.history.first(number)) is not None:
+            many = self.history.count(number) > self.terms.remembered and first.id != row.lease
             if not many and self._forget_ms(row, first) > now_ms:
                 break
-            self.forget(first)
-        self._last_of(number)
-
-    def forget(self, lease: Lease) -> None:
-        """Remember a lease that is over no longer."""
-        history = self._history[lease.number]
-        del history[bisect_left(history, (lease.since_ms, lease.id))]
-        if not history:
-            del self._history[lease.number]
-        del self.leases[lease.id]
-        self._leases_changed.pop(lease.id, None)
-        self._forgotten.append(lease.id)
+            self.history.forget(first)
+            forgot = True
+        if forgot:
+            self._note_last(number)
 
     def _forget_ms(self, row: NumberRow, lease: Lease) -> int:
         if lease.id == row.lease:
@@ -357,31 +334,14 @@ class Lending:
         over_ms = lease.until_ms if lease.ended_ms is None else lease.ended_ms
         return over_ms + self.terms.remember_ms
 
-    def _last_of(self, number: str) -> None:
-        """Note who had a number last; nobody else is looked for under her name."""
-        history = self._history.get(number)
+    def _note_last(self, number: str) -> None:
         row = self.rows.get(number)
-        key = None
-        if row is not None and history:
-            lease = self.leases[row.lease or history[-1][1]]
-            key = (lease.kind, lease.holder) if lease.holder else None
-        before = self._last.pop(number, None)
-        if before is not None and before != key:
-            self._had[before].remove(number)
-            if not self._had[before]:
-                del self._had[before]
-        if key is not None:
-            self._last[number] = key
-            if before != key:
-                self._had.setdefault(key, []).append(number)
+        self.history.note_last(number, row.lease if row is not None else "")
 
-    def _hers(self, kind: str, holder: str) -> Iterator[str]:
-        """The numbers that a holder had last, the one she has or had latest first."""
-        numbers = self._had.get((kind, holder), ())
-        yield from sorted(numbers, key=self._latest, reverse=True)
-
-    def _latest(self, number: str) -> tuple[bool, int, str]:
-        return bool(self.rows[number].lease), *self._history[number][-1]
+    def _hers(self, kind: str, holder: str) -> list[str]:
+        """The numbers that a holder had last: one that she has, then the one she had latest."""
+        numbers = [number for _, _, number in self.history.hers(kind, holder)]
+        return sorted(numbers, key=lambda number: not self.rows[number].lease)
 
     # What changed
 
@@ -393,40 +353,32 @@ class Lending:
     def changes(self) -> Rows:
         """All that changed since this was asked last."""
         rows = Rows(
-            leases=tuple(self._leases_changed.values()),
+            leases=tuple(self.history.changed.values()),
             numbers=tuple(self._changed.values()),
             counters=self.counters if self.counters != self._counted else None,
-            forgotten=tuple(self._forgotten),
+            forgotten=tuple(self.history.forgotten),
             gone=tuple(self._gone),
         )
         self._counted = self.counters
-        self._leases_changed, self._changed = {}, {}
-        self._forgotten, self._gone = [], []
+        self._changed, self._gone = {}, []
+        self.history.changed, self.history.forgotten = {}, []
         return rows
 
     def restore(self, rows: Rows) -> None:
         """Be what these rows say; the lots are open already."""
         self.counters = self._counted = rows.counters or Counters()
         self.rows = {row.number: row for row in rows.numbers}
-        for lease in rows.leases:
-            if lease.number in self.rows:
-                self.leases[lease.id] = lease
-                self._history.setdefault(lease.number, []).append((lease.since_ms, lease.id))
-        for history in self._history.values():
-            history.sort()
+        self.history.restore(lease for lease in rows.leases if lease.number in self.rows)
         for row in sorted(rows.numbers, key=_order):
             if _is_ordered(row):
                 self._free.add(row.number)
                 if row.state != FREE or not self._lendable(row):
                     self._free.claim(row.number)
-            self._last_of(row.number)
+            self._note_last(row.number)
             self._schedule(row.number)
 
     def _put(self, row: NumberRow) -> None:
         self.rows[row.number] = self._changed[row.number] = row
-
-    def _put_lease(self, lease: Lease) -> None:
-        self.leases[lease.id] = self._leases_changed[lease.id] = lease
 
 
 def _is_ordered(row: NumberRow | None) -> bool:

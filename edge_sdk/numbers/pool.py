@@ -246,7 +246,7 @@ class Pool:
 
     def past(self, number: str) -> Sequence[Lease]:
         """The remembered leases of a number in the order of their beginnings, live ones too."""
-        return self._lending.past(number)
+        return self._lending.history.past(number)
 
     def lease(self, lease_id: str) -> Lease | None:
         return self._lending.leases.get(lease_id)

@@ -231,7 +231,7 @@ class SubPool:
 
     def past(self, number: str) -> Sequence[Lease]:
         """As `Pool.past`, of what was lent here."""
-        return self._lending.past(number)
+        return self._lending.history.past(number)
 
     def lease(self, lease_id: str) -> Lease | None:
         return self._lending.leases.get(lease_id)

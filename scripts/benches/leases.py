@@ -18,6 +18,7 @@ from collections.abc import Callable
 from itertools import accumulate
 
 from benches import _report
+from benches._lease_speed import speed
 from benches._lease_world import BLOCK_MS, MAX_OFFSET_MS, TERMS, Edge, Tally, World
 from edge_sdk.numbers.lease import PLACE, SESSION
 from edge_sdk.numbers.ledger_rows import LENT_OUT, OPEN, RETIRED, Done
@@ -41,7 +42,14 @@ def main(argv: list[str]) -> int:
     walk.settle()
     tally = walk.world.tally
     took_s = time.monotonic() - began_s
-    _report.publish("leases", rows_of(tally, took_s), keys_of(tally, took_s), args)
+    costs = speed()
+    rows = [
+        *rows_of(tally, took_s),
+        ("a lease", costs["lend_us"], f"us of processor time, with {costs['live']:,.0f} live"),
+        ("  a heartbeat", costs["heartbeat_us"], "us"),
+        ("all restored", costs["restore_ms"], "ms"),
+    ]
+    _report.publish("leases", rows, {**keys_of(tally, took_s), **costs}, args)
     for line in tally.bad:
         print(line, file=sys.stderr)
     return 1 if tally.doubles or tally.leaked or tally.differing else 0
@@ -91,8 +99,8 @@ class Walk:
             (11, self._beat_edge), (4, self._release_bridge), (5, self._release_edge),
             (4, self._tick), (5, self._report), (8, self._deliver_up), (8, self._deliver_down),
             (1, self._lose), (1, self._double), (0.4, self._crash), (0.5, self._part),
-            (0.5, self._shift_clock), (0.3, self._lend_block), (0.3, self._renew),
-            (0.15, self._recall), (0.8, self._hand_back), (0.06, self._write_off),
+            (0.5, self._shift_clock), (0.15, self._lend_block), (0.3, self._renew),
+            (0.15, self._recall), (0.5, self._hand_back), (0.1, self._write_off),
             (1.5, self._reinstate), (0.05, self._retire), (0.3, self._erase), (1, self._nonsense),
             (0.01, self._lose_file), (0.1, self._sleep), (1, self._learn),
         ]  # fmt: skip
@@ -199,7 +207,7 @@ class Walk:
 
     def _part(self) -> None:
         edge = self._edge()
-        edge.reachable = not edge.reachable
+        edge.reachable = not edge.reachable or self._random.random() < 0.6
 
     def _shift_clock(self) -> None:
         node = self._random.choice([self.world.bridge, *self.world.edges])
@@ -239,13 +247,19 @@ class Walk:
         self._count(bridge.kept, bridge.pool.recall(self._block(), bridge.clock_ms()))
 
     def _write_off(self) -> None:
+        """Mostly of a file that is lost, sometimes of one that only seems to be."""
         bridge = self.world.bridge
-        done = bridge.pool.write_off(self._block(), bridge.clock_ms())
+        living = {edge.sub_pool.file.incarnation for edge in self.world.edges}
+        blocks = bridge.pool.blocks.values()
+        lost = [row.id for row in blocks if row.state == OPEN and row.incarnation not in living]
+        sure = lost and self._random.random() < 0.8
+        block = self._random.choice(lost) if sure else self._block()
+        done = bridge.pool.write_off(block, bridge.clock_ms())
         self.world.tally.written_off += bridge.kept(done) and not done.refused
 
     def _hand_back(self) -> None:
         edge, draw = self._edge(), self._random
-        if draw.random() < 0.3:
+        if draw.random() < 0.1:
             blocks = list(edge.sub_pool.blocks) or [0]
             done = edge.sub_pool.hand_back(edge.clock_ms(), block=draw.choice(blocks))
         else:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from benches._lease_speed import speed
 from benches._lease_world import Tally, World
 from benches.leases import Walk
 from edge_sdk.numbers.ledger_rows import COOLING, Done, NumberRow
@@ -17,6 +18,15 @@ def walked(seed: int, steps: int, **how: Any) -> Tally:
     walk.steps(steps)
     walk.settle()
     return walk.world.tally
+
+
+def test_the_bench_says_what_a_lease_costs() -> None:
+    assert set(speed(200)) == {"live", "lend_us", "heartbeat_us", "release_us", "restore_ms"}
+
+
+def found(what: str, steps: int, **how: Any) -> bool:
+    """Whether a short walk finds it; what is rare may take one with another seed."""
+    return any(getattr(walked(seed, steps, **how), what) for seed in range(1, 11))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
@@ -44,7 +54,7 @@ class PoolByTheClock(Pool):
 
 
 def test_blocks_that_return_by_the_clock_are_found() -> None:
-    assert walked(1, 3_000, make_pool=PoolByTheClock).doubles > 0
+    assert found("doubles", 3_000, make_pool=PoolByTheClock)
 
 
 class PoolWithoutQuarantine(Pool):
@@ -61,11 +71,11 @@ class PoolWithoutQuarantine(Pool):
 
 
 def test_numbers_written_off_that_go_straight_back_are_found() -> None:
-    assert walked(1, 3_000, make_pool=PoolWithoutQuarantine).doubles > 0
+    assert found("doubles", 3_000, make_pool=PoolWithoutQuarantine)
 
 
 def test_answers_before_the_commit_are_found() -> None:
-    assert walked(1, 2_500, shows_before_commit=True, crash_rate=0.03).doubles > 0
+    assert found("doubles", 2_500, shows_before_commit=True, crash_rate=0.03)
 
 
 class SubPoolThatForgets(SubPool):
@@ -78,7 +88,7 @@ class SubPoolThatForgets(SubPool):
 
 
 def test_old_grants_that_are_taken_again_are_found() -> None:
-    assert walked(2, 4_000, make_sub_pool=SubPoolThatForgets).doubles > 0
+    assert found("doubles", 4_000, make_sub_pool=SubPoolThatForgets)
 
 
 class PoolThatLoses(Pool):
@@ -90,4 +100,4 @@ class PoolThatLoses(Pool):
 
 
 def test_numbers_that_never_come_back_are_found() -> None:
-    assert walked(1, 3_000, make_pool=PoolThatLoses).leaked > 0
+    assert found("leaked", 1_000, make_pool=PoolThatLoses)

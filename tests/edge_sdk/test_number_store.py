@@ -18,7 +18,7 @@ from edge_sdk.numbers.ledger_rows import Done
 from edge_sdk.numbers.pool import Pool
 from tests.edge_sdk.numbers.lent import KEY, NUMBERS, PUBLIC, answered, bridge
 
-SITE = {"tenant": "acme", "site": "paris-1", "pool": "web"}
+SITE: dict[str, Any] = {"tenant": "acme", "site": "paris-1", "pool": "web"}
 
 
 def free() -> Allocation:

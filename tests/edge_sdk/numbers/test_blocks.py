@@ -101,14 +101,18 @@ def test_any_bytes_are_refused(message: bytes) -> None:
 
 def test_a_report_whose_parts_are_not_what_they_should_be_is_refused() -> None:
     whole = json.loads(REPORT.encode())
-    for at, wrong in [
+    parts: list[tuple[int, Any]] = [
         (2, 5), (3, None), (4, -1), (4, True), (4, 1.5), (5, "7"), (6, {}), (6, [[7, 1]]),
         (6, [[7, 1, "+33"]]), (7, [[]]), (7, [["k7-1"] * 8]), (8, None), (7, 3), (6, 3),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for at, wrong in parts:
         values = [*whole[:at], wrong, *whole[at + 1 :]]
         with pytest.raises(BlockError):
             Report.decode(json.dumps(values).encode())
-    for at, wrong in [(3, "channel"), (4, -1), (5, "x"), (6, 1.5), (7, 2), (7, "x"), (0, 7)]:
+    of_lease: list[tuple[int, Any]] = [
+        (3, "channel"), (4, -1), (5, "x"), (6, 1.5), (7, 2), (7, "x"), (0, 7),
+    ]  # fmt: skip
+    for at, wrong in of_lease:
         fields: list[Any] = json.loads(REPORT.encode())[7][0]
         fields[at] = wrong
         with pytest.raises(BlockError):
