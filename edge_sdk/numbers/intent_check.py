@@ -27,6 +27,7 @@ _START_G, _STOP_G = 15.0, 7.5
 _POWER = 2 / 3
 _EVERY = 64  # visitors, between two decisions
 _REMEMBERED_CALLS = 1_000  # beyond them, all counts are halved: the present counts most
+_A_BIN_IS = 200.0  # visitors as good as its part's, beside its own
 _HALF_A_CALL = 0.5  # what a part without a call is thought to have had
 
 
@@ -59,9 +60,10 @@ class Division:
 class IntentCheck:
     """Counts visitors and callers by score; `division` is how to divide, None: it does not pay."""
 
-    __slots__ = ("_calls", "_until_next", "_visitors", "division")
+    __slots__ = ("_calls", "_lifts", "_until_next", "_visitors", "division")
 
     def __init__(self) -> None:
+        self._lifts: list[float] | None = None
         # The last of each is of the visitors that nobody scored.
         self._visitors = [0.0] * (BINS + 1)
         self._calls = [0.0] * (BINS + 1)
@@ -79,7 +81,7 @@ class IntentCheck:
         self._until_next -= 1
         if not self._until_next:
             self._until_next = _EVERY
-            self.division = self._decided()
+            self._decide()
             if sum(self._calls) > _REMEMBERED_CALLS:
                 self._visitors = [count / 2 for count in self._visitors]
                 self._calls = [count / 2 for count in self._calls]
@@ -100,13 +102,22 @@ class IntentCheck:
         if not all(0 <= c <= v < math.inf for v, c in zip(visitors, calls, strict=True)):
             raise ValueError("an intent check has as many visitors as calls, or more, in every bin")
         check._visitors, check._calls = list(visitors), list(calls)
-        check.division = check._decided()
+        check._decide()
         return check
 
-    def _decided(self) -> Division | None:
+    def lift(self, intent: float | None) -> float:
+        """How many times as often as everybody visitors with this score call, as was counted.
+
+        1 for all of them while the score does not tell. ValueError if it is not a probability.
+        """
+        at = BINS if intent is None else bin_of(intent)
+        return 1.0 if self._lifts is None else self._lifts[at]
+
+    def _decide(self) -> None:
         cut, g = self._best_cut()
         if g < (_STOP_G if self.division else _START_G):
-            return None
+            self.division = self._lifts = None
+            return
         high = _Part(sum(self._visitors[cut:BINS]), sum(self._calls[cut:BINS]))
         low = _Part(sum(self._visitors[:cut]), sum(self._calls[:cut]))
         unscored = _Part(self._visitors[BINS], self._calls[BINS])
@@ -115,7 +126,16 @@ class IntentCheck:
         with_high = unscored.visitors > 0 and unscored.rate(everyone) >= middle
         high, low = (high + unscored, low) if with_high else (high, low + unscored)
         wanted = high.wanted(everyone)
-        return Division(cut, wanted / (wanted + low.wanted(everyone)), with_high)
+        share = wanted / (wanted + low.wanted(everyone))
+        self.division = Division(cut, share, with_high)
+        mean = everyone.calls / everyone.visitors
+        self._lifts = [
+            (self._calls[at] + _A_BIN_IS * part.rate(everyone))
+            / (self._visitors[at] + _A_BIN_IS)
+            / mean
+            for at in range(BINS + 1)
+            for part in [high if at in range(cut, BINS) or (at == BINS and with_high) else low]
+        ]
 
     def _best_cut(self) -> tuple[int, float]:
         """The first bin of the likely callers, and G there; among scored visitors."""
