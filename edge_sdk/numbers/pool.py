@@ -51,7 +51,8 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 class Pool:
     """Numbers, their leases, and the blocks of them that stores hold.
 
-    `free` orders the free numbers and is empty; `fallback` is shown when there is none.
+    `free` orders the free numbers and is empty; `fallback` is shown when there is none. All
+    numbers begin with `prefix`, as "+33" or "+331": a pool is of one region.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Pool:
         tenant: str = "",
         terms: Terms | None = None,
         fallback: str = "",
+        prefix: str = "+",
     ) -> None:
         self.name = name
+        self.prefix = prefix
         self.tenant = tenant
         self._terms = terms if terms is not None else Terms()
         self._lending = Lending(self._terms, free, pool=name, fallback=fallback)
@@ -80,9 +83,10 @@ class Pool:
         tenant: str = "",
         terms: Terms | None = None,
         fallback: str = "",
+        prefix: str = "+",
     ) -> "Pool":
         """The pool that wrote these rows. Its clock may be behind theirs: time then stands."""
-        pool = cls(name, free, tenant=tenant, terms=terms, fallback=fallback)
+        pool = cls(name, free, tenant=tenant, terms=terms, fallback=fallback, prefix=prefix)
         pool.restore(rows)
         return pool
 
@@ -98,11 +102,11 @@ class Pool:
     ) -> Done:
         """A number for a holder. One that has one keeps it; in grace its lease is revived.
 
-        While her last number cools or is free she gets it again, by a new lease. None free: the
-        fallback's number is to be shown, and there is no lease.
+        While her last number cools or is free she gets it again, by a new lease. None free, or no
+        time to lend: the fallback is to be shown, and there is no lease.
         """
         if refused := self._at(now_ms):
-            return refused
+            return replace(refused, number=self._lending.fallback)
         return self._done(self._lending.ask(holder, kind, intent, self._now_ms))
 
     def heartbeat(self, lease_id: str, now_ms: int) -> Done:
@@ -143,7 +147,7 @@ class Pool:
         if refused := self._at(now_ms):
             return refused
         wanted = [number for number in dict.fromkeys(numbers) if number not in self._lending.rows]
-        if not all(_E164.fullmatch(number) for number in wanted):
+        if not all(self._fits(number) for number in wanted):
             return self._refused(BAD_NUMBER)
         if len(wanted) + len(self._lending.rows) > MAX_NUMBERS:
             return self._refused(BAD_COUNT)
@@ -308,6 +312,9 @@ class Pool:
         self._lending.advance(now_ms)
         self._stores.forget_old(self._now_ms)
         return None
+
+    def _fits(self, number: str) -> bool:
+        return number.startswith(self.prefix) and _E164.fullmatch(number) is not None
 
     def _refused(self, refused: str) -> Done:
         return self._done(self._lending.done(refused=refused))

@@ -104,7 +104,7 @@ class SubPool:
     ) -> Done:
         """As `Pool.lend`; sessions and places only, as a channel would outlive any block."""
         if refused := self._at(now_ms):
-            return refused
+            return replace(refused, number=self._lending.fallback)
         if kind == CHANNEL:
             return self._refused(BAD_KIND)
         return self._done(self._lending.ask(holder, kind, intent, self._lending.now_ms))

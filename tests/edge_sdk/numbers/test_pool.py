@@ -146,7 +146,8 @@ def test_bad_input_is_refused_and_changes_nothing(arguments: dict[str, Any], ref
     pool = made()
     before = pool.rows()
     done = pool.lend(**{"now_ms": 0, **arguments})
-    assert (done.refused, done.number, done.lease) == (refused, "", None)
+    shown = FALLBACK if refused == words.CLOCK_BACK else ""
+    assert (done.refused, done.number, done.lease) == (refused, shown, None)
     assert not done.changes
     assert pool.rows() == before
 
@@ -169,6 +170,25 @@ def test_what_is_not_there_is_refused() -> None:
     lease = lent(pool.lend("cookie:1", 0))
     pool.release(lease.id, 2_000)
     assert pool.release(lease.id, 2_000).refused == words.ENDED_LEASE
+
+
+def test_a_pool_is_of_one_region() -> None:
+    pool = Pool("web", Allocation((), split=False), prefix="+331")
+    assert pool.add(["+33160000000", "+33460000000"], 0).refused == words.BAD_NUMBER
+    assert not pool.add(["+33160000000"], 0).refused
+
+
+def test_likely_callers_get_numbers_of_their_own_once_that_pays() -> None:
+    free = Allocation((), split=True)
+    pool = Pool("web", free, terms=TERMS)
+    pool.add(NUMBERS, 0)
+    assert pool.learned(1.5, called=True) == words.BAD_INTENT
+    for n in range(512):
+        assert pool.learned(0.4 if n % 8 == 0 else 0.01, called=n % 8 == 0 and n % 16 == 0) == ""
+    assert free.division is not None
+    for n in range(300):  # numbers settle in their parts as they come back
+        pool.release(lent(pool.lend(f"cookie:{n}", n * 2_000, intent=0.01)).id, n * 2_000 + 1_000)
+    assert 0 < free.likely_numbers < len(NUMBERS)
 
 
 def test_a_clock_that_goes_back_a_little_stands_and_one_that_goes_far_is_refused() -> None:
