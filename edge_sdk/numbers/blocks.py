@@ -21,6 +21,7 @@ MAX_BLOCK = 10_000
 MAX_REPORT_BYTES = MAX_REPLY_BYTES = 4 << 20
 LEASES_PER_REPORT = 500
 SIGNATURE_BYTES = 64
+MAX_INCARNATION = 64
 
 
 class BlockError(EdgeError):
@@ -130,6 +131,8 @@ class Report:
         pool, incarnation, count, seen, holds, leases, wants = _open(message, "report", 7)
         try:
             held = {_count(id_): (_count(serial), _texts(ns)) for id_, serial, ns in _list(holds)}
+            if not 0 < len(_text(incarnation)) <= MAX_INCARNATION:
+                raise ValueError("an incarnation")
             told = tuple(_lease(_text(pool), fields) for fields in _list(leases))
             return cls(
                 _text(pool), _text(incarnation), _count(count), _count(seen), held, told,
@@ -244,6 +247,7 @@ def _count(value: object) -> int:
 def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > MAX_REPORT_BYTES:
         raise ValueError("not a text")
+    value.encode()  # half of a character is no text, and no database takes it
     return value
 
 

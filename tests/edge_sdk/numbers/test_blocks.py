@@ -34,7 +34,7 @@ leases = st.builds(
     counts, st.none() | counts, st.none() | st.floats(0, 1),
 )  # fmt: skip
 reports = st.builds(
-    Report, st.just("web"), texts, counts, counts,
+    Report, st.just("web"), texts.filter(bool), counts, counts,
     st.dictionaries(counts, st.tuples(counts, numbers), max_size=3),
     st.lists(leases, max_size=3).map(tuple), counts,
 )  # fmt: skip
@@ -102,7 +102,8 @@ def test_any_bytes_are_refused(message: bytes) -> None:
 def test_a_report_whose_parts_are_not_what_they_should_be_is_refused() -> None:
     whole = json.loads(REPORT.encode())
     parts: list[tuple[int, Any]] = [
-        (2, 5), (3, None), (4, -1), (4, True), (4, 1.5), (5, "7"), (6, {}), (6, [[7, 1]]),
+        (2, 5), (3, None), (3, ""), (3, "f" * 65), (4, -1), (4, True), (4, 1.5), (5, "7"),
+        (2, "\ud800"), (6, {}), (6, [[7, 1]]),
         (6, [[7, 1, "+33"]]), (7, [[]]), (7, [["k7-1"] * 8]), (8, None), (7, 3), (6, 3),
     ]  # fmt: skip
     for at, wrong in parts:
