@@ -43,7 +43,10 @@ class DelayMix:
 
     def density_per_s(self, age_s: float) -> float:
         """How probable the call is in the second at this age, if she calls at all."""
-        return math.fsum(w / mean_s * math.exp(-age_s / mean_s) for w, mean_s in self.parts)
+        density = 0.0
+        for weight, mean_s in self.parts:  # a sum() of this would take twice the time
+            density += weight / mean_s * math.exp(-age_s / mean_s)
+        return density
 
     def remaining(self, age_s: float) -> float:
         """The share of callers who have not called yet at this age."""
