@@ -9,6 +9,7 @@ import math
 import random
 from dataclasses import dataclass
 
+from edge_sdk.numbers.allocation import Allocation
 from edge_sdk.numbers.late_call import DelayMix
 
 # Assumptions, not measured behaviour.
@@ -86,12 +87,9 @@ def visitors(crowd: CrowdOfVisitors, mix: DelayMix, count: int, seed: int) -> li
 
 def delay(mix: DelayMix, draw: random.Random) -> float:
     """Seconds until a caller's call."""
-    left = draw.random()
-    for weight, mean_s in mix.parts:
-        left -= weight
-        if left < 0:
-            break
-    return draw.expovariate(1 / mean_s)
+    means = [mean_s for _, mean_s in mix.parts]
+    weights = [weight for weight, _ in mix.parts]
+    return draw.expovariate(1 / draw.choices(means, weights)[0])
 
 
 def strays(numbers: int, per_s: float, until_ms: int, seed: int) -> list[tuple[int, int]]:
@@ -103,6 +101,25 @@ def strays(numbers: int, per_s: float, until_ms: int, seed: int) -> list[tuple[i
         found.append((round(1000 * at_s), draw.randrange(numbers)))
         at_s += draw.expovariate(numbers * per_s)
     return found
+
+
+def late_calls(size: int, per_s: float, mix: DelayMix, visitors: int, seed: int) -> float:
+    """The share of late calls where everybody calls and gives her number back at once."""
+    draw = random.Random(seed)
+    allocation = Allocation([str(n) for n in range(size)], split=False)
+    calls_s: dict[str, float] = {}
+    now_s = 0.0
+    late = counted = 0
+    for _ in range(visitors):
+        now_s += draw.expovariate(per_s)
+        number = allocation.take(None)
+        assert number is not None
+        if number in calls_s:
+            counted += 1
+            late += calls_s[number] > now_s
+        calls_s[number] = now_s + delay(mix, draw)
+        allocation.give_back(number)
+    return late / counted
 
 
 def _noisy(rate: float, noise: float, draw: random.Random) -> float:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_CLOSE = 1e-6
+_CLOSE, _ROUNDING = 1e-6, 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,9 @@ class DelayMix:
             raise ValueError("the weights of a delay mix are positive and sum to 1")
         if not all(0 < mean_s < math.inf for _, mean_s in self.parts):
             raise ValueError("the means of a delay mix are positive seconds")
-        parts = tuple((float(weight) / whole, float(mean_s)) for weight, mean_s in self.parts)
-        object.__setattr__(self, "parts", parts)
+        if abs(whole - 1) > _ROUNDING:
+            parts = tuple((weight / whole, mean_s) for weight, mean_s in self.parts)
+            object.__setattr__(self, "parts", parts)
 
     @classmethod
     def of(cls, parts: Iterable[tuple[float, float]]) -> "DelayMix":

@@ -10,9 +10,8 @@ from typing import Protocol
 from edge_sdk.numbers.allocation import Allocation
 from edge_sdk.numbers.attribution import Attribution, attribute
 from edge_sdk.numbers.delay_model import DelayModel
-from edge_sdk.numbers.late_call import DelayMix
 from edge_sdk.numbers.lease import SESSION, Lease
-from simulators.pool_visitors import CrowdOfVisitors, Visitor, delay, strays
+from simulators.pool_visitors import CrowdOfVisitors, Visitor, strays
 
 _DAY_MS = 86_400_000
 QUIET_MS = _DAY_MS  # who has not called by then is one who does not, to the score's check
@@ -198,7 +197,7 @@ class Play:
             self._fit_ms += LEARN_MS
 
     def _due(self, at_ms: int) -> Iterator[tuple[int, int, Lease | None]]:
-        """Visitors' and strangers' calls up to then, in order; a stranger is -1 and has no lease."""
+        """Calls up to then, in order; a stranger's is of -1 and has no lease."""
         while True:
             stray_ms = self._strays[0][0] if self._strays else at_ms + 1
             call_ms = self._calls[0][0] if self._calls else at_ms + 1
@@ -255,22 +254,3 @@ class Play:
 
     def _chance(self, intent: float | None) -> float:
         return self._model.call_rate * self._check.lift(intent)
-
-
-def late_calls(size: int, per_s: float, mix: DelayMix, visitors: int, seed: int) -> float:
-    """The share of late calls where everybody calls and gives her number back at once."""
-    draw = random.Random(seed)
-    allocation = Allocation([str(n) for n in range(size)], split=False)
-    calls_s: dict[str, float] = {}
-    now_s = 0.0
-    late = counted = 0
-    for _ in range(visitors):
-        now_s += draw.expovariate(per_s)
-        number = allocation.take(None)
-        assert number is not None
-        if number in calls_s:
-            counted += 1
-            late += calls_s[number] > now_s
-        calls_s[number] = now_s + delay(mix, draw)
-        allocation.give_back(number)
-    return late / counted
