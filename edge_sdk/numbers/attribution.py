@@ -11,16 +11,18 @@ over all who ever held the number. Only the latest are looked at one by one; of 
 at the pace of those, the sum is  pace * p * (share of callers who are slower than that).
 """
 
-import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
 
 from edge_sdk.numbers.delay_model import DelayModel
 from edge_sdk.numbers.lease import SESSION, Lease
 
 THRESHOLD = 0.8
-MOST_LEASES = 256
+MOST_LEASES = 128
 CLOCK_SLACK_MS = 2_000  # a call so much before its lease was made with it
+_WORTH_TELLING = 0.001  # a share below which a candidate is one of the unknown
 _STANDING_PER_S = 1 / 86_400  # calls to a poster's or a campaign's number: one a day
 
 # Why nobody was named; NAMED if somebody was.
@@ -68,7 +70,7 @@ class Attribution:
     named    the candidate above the threshold, or None: unattributed
     reason   one of REASONS
     unknown  how probable it is that none of the candidates called: a stranger, or somebody whose
-             lease is older than all that were looked at
+             lease is too old to be looked at, or whose own share is below a thousandth
     """
 
     named: Candidate | None
@@ -89,6 +91,7 @@ def attribute(
     *,
     threshold: float = THRESHOLD,
     chance: Callable[[float | None], float] | None = None,
+    called: Mapping[str, float] | None = None,
     most: int = MOST_LEASES,
     slack_ms: int = CLOCK_SLACK_MS,
 ) -> Attribution:
@@ -101,6 +104,9 @@ def attribute(
     threshold  name nobody who is not as probable as this
     chance     of a call, by intent; None: the intent itself, or else the model's call rate. Give
                `lambda intent: model.call_rate * check.lift(intent)` where the score is checked.
+    called     lease id -> how probable it is that its holder has called already, 0 to 1: the sum of
+               her shares in earlier calls, 1 if she was confirmed. She is not expected twice; who
+               rings again is known by the caller's number.
     most       leases to look at one by one, the latest
 
     Raises ValueError if the threshold is not above 0.5 and at most 1, or `most` is not positive.
@@ -112,50 +118,53 @@ def attribute(
         reason = BEFORE_ANY_LEASE if later else NEVER_LENT
         return Attribution(None, reason, (), 1.0)
     chances = chance or _plain_chance(model)
-    found: dict[str, list[tuple[float, Lease, float | None]]] = {}
+    found: dict[str, list[_Expected]] = {}
     for lease in begun:
         share = None if lease.kind != SESSION else min(1.0, max(0.0, chances(lease.intent)))
         per_s = _calls_per_s(at_ms, lease, share, model)
+        if called and share is not None:
+            per_s *= 1.0 - min(1.0, max(0.0, called.get(lease.id, 0.0)))
         # Each erased one stands alone: nobody knows any more which of them were one person.
-        found.setdefault(lease.holder or f"erased {lease.id}", []).append((per_s, lease, share))
-    sums = {holder: sum(per_s for per_s, _, _ in held) for holder, held in found.items()}
+        holder = lease.holder or f"erased {lease.id}"
+        found.setdefault(holder, []).append(_Expected(per_s, lease, share))
+    sums = {holder: sum(each.per_s for each in held) for holder, held in found.items()}
     strangers = model.stray_per_s + _older_per_s(at_ms, begun, left_out, model)
     whole = strangers + sum(sums.values())
     candidates = tuple(
-        Candidate(
-            lease=likeliest[1],
-            share=sums[holder] / whole,
-            age_ms=max(0, at_ms - likeliest[1].since_ms),
-            chance=likeliest[2],
-            leases=len(found[holder]),
-        )
-        for holder in sorted(sums, key=lambda holder: -sums[holder])
-        for likeliest in [max(found[holder], key=lambda each: each[0])]
+        _candidate(at_ms, found[holder], per_s / whole)
+        for holder, per_s in sorted(sums.items(), key=lambda item: -item[1])
+        if per_s >= _WORTH_TELLING * whole
     )
-    first = candidates[0]
-    if first.share < threshold:
-        return Attribution(None, UNSURE, candidates, strangers / whole)
+    unknown = max(0.0, 1.0 - sum(candidate.share for candidate in candidates))
+    first = candidates[0] if candidates else None
+    if first is None or first.share < threshold:
+        return Attribution(None, UNSURE, candidates, unknown)
     if not first.lease.holder:
-        return Attribution(None, ERASED, candidates, strangers / whole)
-    return Attribution(first, NAMED, candidates, strangers / whole)
+        return Attribution(None, ERASED, candidates, unknown)
+    return Attribution(first, NAMED, candidates, unknown)
+
+
+class _Expected(NamedTuple):
+    """Calls a second to be expected from a lease, now; and the chance behind it."""
+
+    per_s: float
+    lease: Lease
+    chance: float | None
+
+
+def _candidate(at_ms: int, held: Sequence[_Expected], share: float) -> Candidate:
+    likeliest = max(held, key=lambda each: each.per_s)
+    age_ms = max(0, at_ms - likeliest.lease.since_ms)
+    return Candidate(likeliest.lease, share, age_ms, likeliest.chance, len(held))
 
 
 def _latest(before_ms: int, leases: Iterable[Lease], most: int) -> tuple[list[Lease], int, int]:
     """The latest that have begun, the latest first; how many began later; how many are left out."""
-    later = begun = 0
-
-    def counted() -> Iterable[Lease]:
-        nonlocal later, begun
-        for lease in leases:
-            if lease.since_ms > before_ms:
-                later += 1
-            else:
-                begun += 1
-                yield lease
-
+    every = list(leases)
+    begun = [lease for lease in every if lease.since_ms <= before_ms]
     # The id decides between two of one millisecond, so that the order of `leases` never matters.
-    latest = heapq.nlargest(most, counted(), key=lambda lease: (lease.since_ms, lease.id))
-    return latest, later, begun - len(latest)
+    begun.sort(key=attrgetter("since_ms", "id"), reverse=True)
+    return begun[:most], len(every) - len(begun), max(0, len(begun) - most)
 
 
 def _plain_chance(model: DelayModel) -> Callable[[float | None], float]:

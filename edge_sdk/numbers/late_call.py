@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_CLOSE = 1e-6
+_CLOSE, _ROUNDING = 1e-6, 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,9 @@ class DelayMix:
             raise ValueError("the weights of a delay mix are positive and sum to 1")
         if not all(0 < mean_s < math.inf for _, mean_s in self.parts):
             raise ValueError("the means of a delay mix are positive seconds")
-        parts = tuple((float(weight) / whole, float(mean_s)) for weight, mean_s in self.parts)
-        object.__setattr__(self, "parts", parts)
+        if abs(whole - 1) > _ROUNDING:
+            parts = tuple((weight / whole, mean_s) for weight, mean_s in self.parts)
+            object.__setattr__(self, "parts", parts)
 
     @classmethod
     def of(cls, parts: Iterable[tuple[float, float]]) -> "DelayMix":
@@ -43,7 +44,10 @@ class DelayMix:
 
     def density_per_s(self, age_s: float) -> float:
         """How probable the call is in the second at this age, if she calls at all."""
-        return math.fsum(w / mean_s * math.exp(-age_s / mean_s) for w, mean_s in self.parts)
+        density = 0.0
+        for weight, mean_s in self.parts:  # a sum() of this would take twice the time
+            density += weight / mean_s * math.exp(-age_s / mean_s)
+        return density
 
     def remaining(self, age_s: float) -> float:
         """The share of callers who have not called yet at this age."""

@@ -175,5 +175,5 @@ def _band(
     if not sizes:
         return None
     sizes.sort()
-    tenth = round(0.1 * (len(sizes) - 1))
+    tenth = max(0, round(0.1 * (len(sizes) + 1)) - 1)
     return sizes[tenth], sizes[-1 - tenth]

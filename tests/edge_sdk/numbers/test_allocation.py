@@ -73,7 +73,7 @@ def test_a_score_that_tells_nothing_leaves_one_queue(seed: int) -> None:
 def test_a_score_that_stops_telling_is_given_up_and_the_queue_is_whole_again() -> None:
     allocation, _ = taught(1, 20_000, honest=True)
     draw = random.Random(2)
-    for _ in range(200_000):
+    for _ in range(100_000):
         score = LIKELY if draw.random() < 0.1 else UNLIKELY
         number = allocation.take(score)
         assert number is not None
