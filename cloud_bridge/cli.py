@@ -156,6 +156,13 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make what is derived again from the log; what the log no longer has is lost",
     )
+    run.add_argument(
+        "--secrets",
+        type=Path,
+        metavar="FOLDER",
+        help="where the peppers of telephone numbers lie; best on another disk, and in another"
+        " backup (default: beside the database)",
+    )
     run.add_argument("--log-format", choices=("text", "json"), default="text")
     run.add_argument(
         "--ready-json",
@@ -334,6 +341,7 @@ def _run(args: argparse.Namespace) -> int:
         args.people_in_memory,
         args.keep_days,
         args.rebuild,
+        args.secrets,
     )
     sys.setswitchinterval(SWITCH_S)
     with asyncio.Runner(loop_factory=_new_loop) as runner:

@@ -15,8 +15,11 @@ import uvicorn
 from cloud_bridge import rules, running
 from cloud_bridge.beacon_desk import BeaconDesk
 from cloud_bridge.broker import choose
+from cloud_bridge.call_feed import CallFeed
 from cloud_bridge.call_hooks.board import HookBoard
 from cloud_bridge.call_hooks.desk import HookPorts, HooksDesk
+from cloud_bridge.calls_desk import CallsDesk
+from cloud_bridge.calls_web import CallsPorts
 from cloud_bridge.clock import Clock, SystemClock
 from cloud_bridge.collect_desk import CollectPorts
 from cloud_bridge.config import Config, home_of, tenants_in
@@ -28,6 +31,7 @@ from cloud_bridge.key_watch import KeyWatch
 from cloud_bridge.keys import KeyRing
 from cloud_bridge.queues import Turnstile
 from cloud_bridge.registry import Registry
+from cloud_bridge.staff_door import StaffDoor
 from cloud_bridge.tenancy import Tenancy
 from cloud_bridge.turn import Collected, Event
 from cloud_bridge.web import Ports, Web
@@ -65,6 +69,7 @@ class Bridge:
         self.http_url = ""
         self.broker_url = ""
         self.feed = Feed()
+        self.pops = CallFeed()
         self.tenants: dict[str, Tenancy] = {}
         self.keys = KeyRing()
         self.collected: Counter[str] = Counter()
@@ -133,6 +138,8 @@ class Bridge:
                     turnstile=turnstile,
                     open_database=self._open_database,
                     tell=self._tell,
+                    pop=self.pops.publish,
+                    secrets_in=home if config.secrets is None else config.secrets / name,
                     is_watched=lambda: self.feed.watchers > 0,
                     failed=self._failed,
                     most_people=config.people_in_memory,
@@ -188,18 +195,27 @@ class Bridge:
                 watch.look()
 
         collect = CollectPorts(self._clock, self.keys, self._collect, look, self.collected)
+        door = StaffDoor(self._clock, self.keys, look)
         beacons = BeaconDesk(
             self._suite,
             self._clock,
-            self.keys,
+            door,
             lambda tenant: Registry(home_of(self.config.data, tenant)),
-            look,
+        )
+        calls = CallsDesk(
+            self._clock,
+            door,
+            waiting=lambda tenant: self.tenants[tenant].callbacks(),
+            number=lambda tenant, sealed: self.tenants[tenant].peppers.open(sealed),
+            collect=self._collect,
         )
         homes = {name: home_of(self.config.data, name) for name in self.tenants}
         self.hooks = HookBoard(homes, self._clock)
         self.hooks.look()
         hooks = HooksDesk(HookPorts(self._clock, self.hooks.find, self._take, self.hooked))
-        web = Web(Ports(collect, self.health, self.feed, beacons, hooks))
+        web = Web(
+            Ports(collect, self.health, self.feed, beacons, hooks, CallsPorts(calls, self.pops))
+        )
         server = _Server(
             uvicorn.Config(
                 web,
@@ -221,6 +237,7 @@ class Bridge:
 
         async def stop() -> None:
             self.feed.close()
+            self.pops.close()
             server.should_exit = True
             await asyncio.gather(task, return_exceptions=True)
 
@@ -260,6 +277,7 @@ class Bridge:
             "collect": {"keys": len(self.keys), **self.collected},
             "hooks": {"hooks": len(self.hooks), "faulty": self.hooks.faulty, **self.hooked},
             "feed": {"watchers": self.feed.watchers, "dropped": self.feed.dropped},
+            "screens": {"watchers": self.pops.watchers, "dropped": self.pops.dropped},
             "tenants": each,
         }
 

@@ -14,6 +14,7 @@ from cloud_bridge.beacon_desk import BeaconDesk
 from cloud_bridge.call_hooks import desk as hooks_desk
 from cloud_bridge.call_hooks.desk import HooksDesk
 from cloud_bridge.call_hooks.hooks_file import PATH as HOOKS_PATH
+from cloud_bridge.calls_web import CallsPorts, add_calls
 from cloud_bridge.collect import MAX_BODY_BYTES, TYPES, Body
 from cloud_bridge.collect_app import CollectApp
 from cloud_bridge.collect_desk import PATH, RETRY_AFTER_S, CollectPorts, Desk
@@ -80,6 +81,7 @@ class Ports:
     feed: Feed
     beacons: BeaconDesk
     hooks: HooksDesk
+    calls: CallsPorts
 
 
 class Web:
@@ -154,6 +156,7 @@ def _rest(ports: Ports) -> FastAPI:
         answered.raw_headers += headers
         return answered
 
+    add_calls(app, ports.calls)
     return app
 
 

@@ -38,7 +38,9 @@ def test_health_and_documentation(tmp_path: Path) -> None:
             assert set(schema["required"]) == {"session", "id", "events"}
             assert "page.view" in schemas
             hooks = "/calls/hooks/{name}"
-            assert set(described["paths"]) == {"/collect", "/health", "/feed", "/beacons", hooks}
+            calls = {f"/calls/{name}" for name in ("feed", "callbacks", "outcomes")}
+            others = {"/collect", "/health", "/feed", "/beacons"}
+            assert set(described["paths"]) == {*others, *calls, hooks}
             assert set(described["paths"][hooks]) == {"post"}
 
         ask(rig, questions)
