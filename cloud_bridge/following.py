@@ -1,6 +1,6 @@
 """What follows a commit: acknowledgements, refusals, prompts and their dispatches, as messages.
 
-Nothing here waits. Prompts go first: somebody is waiting for them.
+Nothing here waits. Prompts and screen pops go first: somebody is waiting for them.
 """
 
 import logging
@@ -61,8 +61,8 @@ class Following:
     ) -> None:
         """Prompts first: somebody is waiting for them."""
         prompts = self._prompts(turn)
-        if prompts:
-            self._deliver(Outcome(messages=prompts))
+        if prompts or turn.pops:
+            self._deliver(Outcome(messages=prompts, pops=turn.pops))
         outcome = Outcome(tokens=tokens, events=turn.events, answers=list(answers))
         for device in turn.started:
             log.info("device %08x begins epoch %d", device, self._intake.newest_epoch(device))

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from cloud_bridge import peppers
 from cloud_bridge.broker import OwnBroker
 from cloud_bridge.clock import Clock
 from cloud_bridge.dispatch import Downlink
@@ -20,8 +21,10 @@ from cloud_bridge.intake import Intake
 from cloud_bridge.plans import Plans
 from cloud_bridge.queues import Turnstile
 from cloud_bridge.registry import Registry
+from cloud_bridge.routing import RoutingFile
 from cloud_bridge.rules import Rule
 from cloud_bridge.sqlite_store import SqliteStore
+from cloud_bridge.store import CallRow
 from cloud_bridge.subscriber import Subscriber
 from cloud_bridge.turn import Collected, Event, Outcome
 from edge_sdk.adapters.sqlite import OpenConnection
@@ -34,8 +37,9 @@ log = logging.getLogger(__name__)
 class Tenancy:
     """`async with Tenancy(...)`: it takes and answers what devices and web shops of a tenant send.
 
-    `tell` gets its events, all of them while `is_watched`; `failed` is called when it cannot go on.
-    Both are called on the event loop.
+    `tell` gets its events, all of them while `is_watched`; `pop` what agents are to be shown;
+    `failed` is called when it cannot go on. All are called on the event loop. `secrets_in` is the
+    folder of what must not lie in the database's.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class Tenancy:
         turnstile: Turnstile,
         open_database: OpenConnection,
         tell: Callable[[str, Sequence[Event]], None],
+        pop: Callable[[str, Sequence[Event]], None],
+        secrets_in: Path,
         is_watched: Callable[[], bool],
         failed: Callable[[], None],
         most_people: int,
@@ -66,6 +72,9 @@ class Tenancy:
         self._broker = broker
         self._turnstile = turnstile
         self._tell = tell
+        self._pop = pop
+        self._secrets_in = secrets_in
+        self._home = home
         self._is_watched = is_watched
         self._failed = failed
         self._most_people = most_people
@@ -90,6 +99,7 @@ class Tenancy:
         self.registry.open(self.name)
         self._parts.callback(self._store.close)
         self._store.open(self.name)
+        self.peppers = peppers.load(self._secrets_in / peppers.FILE_NAME, self._suite)
         names = secrets.token_bytes(16)
         intake = Intake(
             self.name,
@@ -99,6 +109,8 @@ class Tenancy:
             self._store,
             most_people=self._most_people,
             is_watched=self._is_watched,
+            peppers=self.peppers,
+            routing=RoutingFile(self._home, self._clock),
         )
         await asyncio.to_thread(intake.restore, self._clock, self._rebuild)
         self.ingest = Ingest(
@@ -115,6 +127,7 @@ class Tenancy:
                 self._clock,
                 self._keep_days,
                 resolving=intake.resolving,
+                calling=intake.calling,
             ),
             plans=self._plans,
             turnstile=self._turnstile,
@@ -141,6 +154,8 @@ class Tenancy:
         self.subscriber.follow(outcome)
         for answer, duplicate in outcome.answers:
             answer(duplicate)
+        if outcome.pops:
+            self._pop(self.name, outcome.pops)
         if outcome.events:
             self._tell(self.name, outcome.events)
         if outcome.failed:
@@ -151,6 +166,10 @@ class Tenancy:
         told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.ingest.collect(collected, partial(_settle, told))
         return told
+
+    def callbacks(self) -> list[CallRow]:
+        """Calls of which the caller gave up, and that nobody has called back."""
+        return list(self.ingest.intake.calling.waiting.values())
 
     def health(self) -> dict[str, Any]:
         """How it is, and what it counted since it started."""
@@ -180,6 +199,7 @@ class Tenancy:
                 "open_visits": intake.visiting.open_visits,
                 "dropped": intake.visiting.dropped,
             },
+            "callbacks": len(intake.calling.waiting),
             "people": {
                 **intake.people.counted,
                 "in_memory": len(intake.people),

@@ -70,6 +70,7 @@ class Turn:
     registered
               (name, kind, serial) of beacons that have been taken over, or forgotten
     erased    identifiers that have been erased
+    pops      what agents are shown of calls
     """
 
     writes: Writes = field(default_factory=Writes)
@@ -82,6 +83,7 @@ class Turn:
     registered: list[tuple[str, str, int]] = field(default_factory=list, repr=False)
     erased: list[str] = field(default_factory=list, repr=False)
     events: list[Event] = field(default_factory=list)
+    pops: list[Event] = field(default_factory=list, repr=False)
 
 
 # What is told to whoever waits for a body: whether it was a duplicate; None: it was not taken.
@@ -95,5 +97,6 @@ class Outcome:
     messages: list[Message] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    pops: list[Event] = field(default_factory=list, repr=False)
     answers: list[tuple[Answer, bool | None]] = field(default_factory=list)
     failed: bool = False

@@ -30,21 +30,25 @@ def publish(
     rows: Sequence[tuple[str, object, str]],
     keys: Mapping[str, object],
     args: argparse.Namespace,
+    tables: Mapping[str, Sequence[Mapping[str, object]]] | None = None,
 ) -> None:
     """Print rows of (label, value, note); with --json, write machine, bench, seed and keys.
 
-    A key's value is a string, number, boolean or None: the object stays flat. ValueError if one is
-    not, or if a key has the name of a fact about the machine.
+    A key's value is a string, number, boolean or None: the object stays flat, but for `tables`,
+    each a list of such objects under its name. ValueError if a value is anything else, or if a key
+    has the name of a fact about the machine.
     """
     print(table(rows))
     if args.json is None:
         return
     facts = {**machine(), "bench": name, "seed": args.seed}
-    if wrong := sorted(facts.keys() & keys.keys()):
+    tables = tables or {}
+    if wrong := sorted(facts.keys() & (keys.keys() | tables.keys()) | keys.keys() & tables.keys()):
         raise ValueError(f"keys named like facts: {', '.join(wrong)}")
-    if wrong := [k for k, v in keys.items() if not isinstance(v, str | int | float | None)]:
-        raise ValueError(f"keys that are not flat: {', '.join(wrong)}")
-    text = json.dumps({**facts, **keys}, indent=2, allow_nan=False) + "\n"
+    for each in (keys, *(row for table_rows in tables.values() for row in table_rows)):
+        if wrong := [k for k, v in each.items() if not isinstance(v, str | int | float | None)]:
+            raise ValueError(f"keys that are not flat: {', '.join(wrong)}")
+    text = json.dumps({**facts, **keys, **tables}, indent=2, allow_nan=False) + "\n"
     unfinished = args.json.with_name(f"{args.json.name}.unfinished")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(args.json)

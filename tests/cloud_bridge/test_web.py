@@ -37,7 +37,11 @@ def test_health_and_documentation(tmp_path: Path) -> None:
             schema = schemas[reference.removeprefix("#/components/schemas/")]
             assert set(schema["required"]) == {"session", "id", "events"}
             assert "page.view" in schemas
-            assert set(described["paths"]) == {"/collect", "/health", "/feed", "/beacons"}
+            hooks = "/calls/hooks/{name}"
+            calls = {f"/calls/{name}" for name in ("feed", "callbacks", "outcomes")}
+            others = {"/collect", "/health", "/feed", "/beacons"}
+            assert set(described["paths"]) == {*others, *calls, hooks}
+            assert set(described["paths"][hooks]) == {"post"}
 
         ask(rig, questions)
 
