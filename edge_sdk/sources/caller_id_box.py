@@ -28,7 +28,7 @@ class _Open:
 
 
 class CallerIdBox:
-    """`async with CallerIdBox("/dev/ttyUSB0", "+33170180000") as box`, then `async for event in box`.
+    """`async with CallerIdBox("/dev/ttyUSB0", "+33170180000") as box`, then `async for` of calls.
 
     A frame is a call. No frame says how it ended, so each is told as `missed` (`no_answer`, waited
     0 ms at least) after 30 s, or when the next one comes, and counted as `unclear`.
