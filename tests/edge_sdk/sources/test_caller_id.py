@@ -196,7 +196,7 @@ def test_noise_for_hours_is_read_without_keeping_it() -> None:
 
 def _audio(frame: bytes, path: Path, *, noise: float = 0.0) -> None:
     """The frame as a telephone hears it: row of 0x55, mark, frame."""
-    minimodem("--tx", "1200", "--file", str(path), told=b"\x55" * 38 + b"\xff" * 22 + frame)
+    minimodem("--tx", "--file", str(path), "1200", told=b"\x55" * 38 + b"\xff" * 22 + frame)
     with wave.open(str(path)) as sound:
         parameters = sound.getparams()
         samples = sound.readframes(sound.getnframes())
