@@ -90,7 +90,8 @@ class CallerIdBox:
     async def __anext__(self) -> CallEvent:
         while not self._ready:
             try:
-                told = await asyncio.wait_for(anext(self.line), _TICK_S)
+                async with asyncio.timeout(_TICK_S):  # `wait_for` may swallow a cancellation
+                    told = await anext(self.line)
             except TimeoutError:
                 self._pass(self._clock.now_ms())
                 continue

@@ -98,7 +98,8 @@ class Modem:
             self._look_at_the_port()
             await self._speak()
             try:
-                line = await asyncio.wait_for(anext(self.line), _TICK_S)
+                async with asyncio.timeout(_TICK_S):  # `wait_for` may swallow a cancellation
+                    line = await anext(self.line)
             except TimeoutError:
                 self._ready.extend(self._lines.tick(self._clock.now_ms()))
                 continue
