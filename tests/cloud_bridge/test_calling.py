@@ -47,7 +47,8 @@ class Pools:
     def named(self, number: str, _at_ms: int, _lease: str | None) -> Held | None:
         return self.held.get(number)
 
-    def called(self, number: str, _at_ms: int, handle: int | None, _caller: int) -> None:
+    def called(self, number: str, _at_ms: int, handle: int | None, *, confirmed: bool) -> None:
+        assert not confirmed
         self.learnt.append((number, handle))
 
 
