@@ -95,8 +95,11 @@ class Numbers(Protocol):
 
     def pool_of(self, number: str) -> str: ...
     def named(self, number: str, at_ms: int, lease: str | None) -> Named | None: ...
-    def called(self, number: str, at_ms: int, handle: int | None, caller: int) -> None:
-        """A call was joined, or could not be: the pools learn how long people wait."""
+    def called(self, number: str, at_ms: int, handle: int | None, *, confirmed: bool) -> None:
+        """A call was joined by its lease, or could not be: the pools learn how long people wait.
+
+        confirmed: it is not the lease alone that names her.
+        """
         ...
 
 
@@ -110,7 +113,7 @@ class NoNumbers:
     def named(self, _number: str, _at_ms: int, _lease: str | None) -> None:
         """Nobody holds any."""
 
-    def called(self, number: str, at_ms: int, handle: int | None, caller: int) -> None:
+    def called(self, number: str, at_ms: int, handle: int | None, *, confirmed: bool) -> None:
         """Nothing is learnt."""
 
 
@@ -254,7 +257,8 @@ class Calling:
         self._people.apply_joined(row)
         self._counted[f"calls.joined.{joined.method}"] += 1
         if joined.method == "lease":
-            self.numbers.called(call.number, began_ms, handle, caller)
+            confirmed = self._people.recalled(caller, began_ms)[0] == whose
+            self.numbers.called(call.number, began_ms, handle, confirmed=confirmed)
         return whose
 
     def _evidence(

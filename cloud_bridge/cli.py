@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloud_bridge import beacon_cli, logs, plans
+from cloud_bridge import beacon_cli, logs, numbers_cli, plans
 from cloud_bridge.call_hooks import cli as hooks_cli
 from cloud_bridge.clock import SystemClock
 from cloud_bridge.config import Config, home_of, host_and_port
@@ -38,6 +38,7 @@ what to try:
   cloud-bridge store set --data bridge-data --site paris-1 store.toml
   cloud-bridge run   --data bridge-data
   cloud-bridge hooks check --data bridge-data
+  cloud-bridge numbers size --visitors-per-hour 120 --hold-minutes 5
   cloud-bridge inspect --data bridge-data
   curl http://127.0.0.1:8080/health
   curl http://127.0.0.1:8080/feed
@@ -65,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
             return inspecting.run(args)
         if args.command == "hooks":
             return hooks_cli.run(args)
+        if args.command == "numbers":
+            return numbers_cli.run(args)
         with Registry(home_of(args.data, args.tenant)).opened(args.tenant) as registry:
             return _COMMANDS[args.command](registry, args)
     except EdgeError as error:
@@ -98,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_key(commands)
     beacon_cli.add_command(commands, _add_whose)
     hooks_cli.add_command(commands, _add_whose)
+    numbers_cli.add_command(commands)
     _add_store(commands)
     return parser
 

@@ -29,6 +29,8 @@ from cloud_bridge.feed import Feed
 from cloud_bridge.hot_http import speaking_to
 from cloud_bridge.key_watch import KeyWatch
 from cloud_bridge.keys import KeyRing
+from cloud_bridge.numbers_desk import NumbersPorts
+from cloud_bridge.numbers_web import LeaseFeed, LeasesPorts
 from cloud_bridge.queues import Turnstile
 from cloud_bridge.registry import Registry
 from cloud_bridge.staff_door import StaffDoor
@@ -70,9 +72,11 @@ class Bridge:
         self.broker_url = ""
         self.feed = Feed()
         self.pops = CallFeed()
+        self.leases = LeaseFeed()
         self.tenants: dict[str, Tenancy] = {}
         self.keys = KeyRing()
         self.collected: Counter[str] = Counter()
+        self.lent: Counter[str] = Counter()
         self.hooked: Counter[str] = Counter()
         self._suite = suite or AesCcm()
         self._open_database = open_database
@@ -139,6 +143,7 @@ class Bridge:
                     open_database=self._open_database,
                     tell=self._tell,
                     pop=self.pops.publish,
+                    lease=self.leases.publish,
                     secrets_in=home if config.secrets is None else config.secrets / name,
                     is_watched=lambda: self.feed.watchers > 0,
                     failed=self._failed,
@@ -213,9 +218,18 @@ class Bridge:
         self.hooks = HookBoard(homes, self._clock)
         self.hooks.look()
         hooks = HooksDesk(HookPorts(self._clock, self.hooks.find, self._take, self.hooked))
-        web = Web(
-            Ports(collect, self.health, self.feed, beacons, hooks, CallsPorts(calls, self.pops))
+        numbers = NumbersPorts(
+            self._clock,
+            self.keys,
+            look,
+            lend=lambda tenant, *asked: self.tenants[tenant].lend(*asked),
+            tell=lambda tenant, *told: self.tenants[tenant].told_of_lease(*told),
+            pool=lambda tenant, name: self.tenants[tenant].ingest.intake.pools.find(name),
+            counted=self.lent,
         )
+        leases = LeasesPorts(door, self.leases, lambda tenant: self.tenants[tenant].live_leases())
+        shown = CallsPorts(calls, self.pops)
+        web = Web(Ports(collect, self.health, self.feed, beacons, hooks, shown, numbers, leases))
         server = _Server(
             uvicorn.Config(
                 web,
@@ -238,6 +252,7 @@ class Bridge:
         async def stop() -> None:
             self.feed.close()
             self.pops.close()
+            self.leases.close()
             server.should_exit = True
             await asyncio.gather(task, return_exceptions=True)
 
@@ -277,6 +292,7 @@ class Bridge:
             "collect": {"keys": len(self.keys), **self.collected},
             "hooks": {"hooks": len(self.hooks), "faulty": self.hooks.faulty, **self.hooked},
             "feed": {"watchers": self.feed.watchers, "dropped": self.feed.dropped},
+            "lent": {"watchers": self.leases.watchers, **self.lent},
             "screens": {"watchers": self.pops.watchers, "dropped": self.pops.dropped},
             "tenants": each,
         }

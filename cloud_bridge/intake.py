@@ -8,11 +8,12 @@ is read before anything changes: where it fails, the message can be taken in aga
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from cloud_bridge import restoring
 from cloud_bridge.batch import Batch
 from cloud_bridge.beacons import Beacon
-from cloud_bridge.calling import NOTED, Calling, NoNumbers
+from cloud_bridge.calling import NOTED, Calling
 from cloud_bridge.clock import Clock, estimate
 from cloud_bridge.decision import shows
 from cloud_bridge.decode import decode
@@ -21,6 +22,7 @@ from cloud_bridge.meeting import Meeting
 from cloud_bridge.noting import NOTABLE, Noting
 from cloud_bridge.people import MAX_RESIDENT, People
 from cloud_bridge.peppers import PEPPER_BYTES, Peppers
+from cloud_bridge.pools import HANDLE, Pools
 from cloud_bridge.receiving import GAP_REASONS, MALFORMED, GapRange, NoHello, Opened, Receiver
 from cloud_bridge.registry import Device
 from cloud_bridge.resolving import Resolving
@@ -32,6 +34,8 @@ from cloud_bridge.store import BATCH, DECISION, GAPS, JOIN, LogRow, Store
 from cloud_bridge.turn import Arrival, Collected, Event, Origin, Turn
 from cloud_bridge.vault import Vault
 from cloud_bridge.visiting import Visiting
+from edge_sdk.numbers.lease import SESSION
+from edge_sdk.numbers.ledger_rows import Done
 from edge_sdk.plan_file import StorePlan
 from edge_sdk.wire.batch import BatchError
 from edge_sdk.wire.control import (
@@ -45,12 +49,25 @@ from edge_sdk.wire.control import (
 from edge_sdk.wire.seal import HELLO, NOTICE, UP_KINDS, Header, Refused, read_header
 from edge_sdk.wire.suite import Suite
 from edge_sdk.wire.topics import LIVE, device_of
-from edge_sdk.wire.touchpoint import BY_CODE
+from edge_sdk.wire.touchpoint import BY_CODE, Touchpoint, make
 
 # A log row of web bodies holds no more touchpoints than a device's batch may.
 _MOST_BODIES = 4096
 
+_FOREVER_MS = 1 << 45
+
 _NAMES = {code: f"touchpoints.{row[1]}" for code, row in BY_CODE.items()}
+
+
+class Lending(Protocol):
+    """Who is to have a number, and for what (`numbers_desk.LeaseAsked`)."""
+
+    @property
+    def session(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def intent(self) -> float | None: ...
 
 
 class Intake:
@@ -88,6 +105,8 @@ class Intake:
         self._store = store
         self.peppers = peppers or Peppers(suite, {1: secrets.token_bytes(PEPPER_BYTES)})
         self._routing = routing
+        self.pools = Pools(tenant, self.counted)
+        self._lent: dict[str, list[Touchpoint]] = {}  # of this turn, by site
         self.noting = Noting(
             tenant,
             rules,
@@ -119,12 +138,14 @@ class Intake:
             store,
             self.counted,
             peppers=self.peppers,
-            numbers=NoNumbers(),
+            numbers=self.pools,
             routing=self._routing,
             identifier=self.vault.identifier,
             log_join=self._log_join,
         )
         self.calling.restore()
+        self.pools.restore(store)
+        self._clock = clock
         self._meeting = Meeting(self.vault, self.people, self.resolving, self.calling, self.peppers)
         self.receivers = restoring.receivers(self._suite, store.devices(), store.epochs())
         self.snapshot.grown(restoring.replay(self.people, store, marks))
@@ -253,6 +274,38 @@ class Intake:
         if not NOTED.isdisjoint(batch.groups):
             self.calling.note(turn, origin, batch)
 
+    def lend(self, turn: Turn, site: str, asked: Lending, pool: str, now_ms: int) -> Done:
+        """A number of a pool for a session, a place or a channel. Raises StorageError."""
+        holder = asked.session
+        if asked.kind == SESSION:
+            handle = self.vault.handles([asked.session])[asked.session]
+            holder = f"{HANDLE}{handle}"
+        done = self.pools.lend(turn, pool, holder, now_ms, kind=asked.kind, intent=asked.intent)
+        lease = done.lease
+        if lease is not None and lease.since_ms == now_ms:
+            told = make(
+                "number.lease",
+                now_ms,
+                pool=pool,
+                number=lease.number,
+                session=asked.session,
+                ttl_ms=min(lease.until_ms - now_ms, _FOREVER_MS),
+                lease=lease.id,
+                kind=lease.kind,
+                ended=0,
+            )
+            self._lent.setdefault(site, []).append(told)
+        return done
+
+    def tell_leases(self, turn: Turn, now_ms: int) -> None:
+        """What was lent in this turn is a fact of the log. Raises StorageError."""
+        for site in list(self._lent):
+            batch = Batch.of(self._lent[site])
+            origin = Origin(site, None, 0, 0, 0, now_ms)
+            self._meeting.meet(origin, batch, self.next_log_id)
+            del self._lent[site]
+            self._fold(turn, origin, batch)
+
     def finish(self, turn: Turn, behind: int = 0) -> None:
         """Add what changed besides the log; the last step before the commit.
 
@@ -286,6 +339,7 @@ class Intake:
         turn.erased += identifiers
         self.visiting.forget(gone)
         self.calling.forget(gone)
+        self.pools.erase(turn, gone, self._clock.wall_ms())
         turn.writes.erased += gone
         return len(gone)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+from cloud_bridge.pool_rows import PoolRow
 from cloud_bridge.store import (
     GAPS,
     WAITING,
@@ -55,6 +56,9 @@ TABLES = (
     "CREATE INDEX IF NOT EXISTS calls_sealed ON calls (seen_ms) WHERE sealed <> x''",
     "CREATE INDEX IF NOT EXISTS calls_of ON calls (caller) WHERE caller <> 0",
     "CREATE INDEX IF NOT EXISTS calls_whose ON calls (whose) WHERE whose <> 0",
+    """CREATE TABLE IF NOT EXISTS pools (
+        pool TEXT NOT NULL, kind INTEGER NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (pool, kind, key)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS collected (
         key BLOB PRIMARY KEY, log_id INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS collected_in ON collected (log_id)",
@@ -83,6 +87,7 @@ COLUMNS = {
         ("prompts", PromptRow),
         ("visits", VisitRow),
         ("calls", CallRow),
+        ("pools", PoolRow),
         ("vault", VaultRow),
         ("identities", IdentityRow),
         ("subjects", SubjectRow),

@@ -8,13 +8,14 @@ put somewhere else under it, can write nothing any more.
 
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from cloud_bridge.errors import FencedError
+from cloud_bridge.pool_rows import PoolRow
 from cloud_bridge.schemes import KIND_BITS
 from cloud_bridge.sqlite_schema import COLUMNS, PUT, SELECT, TABLES, VERSION
 from cloud_bridge.store import (
@@ -149,6 +150,8 @@ class SqliteStore:
                 self._visits(database, writes.visits)
             if writes.calls:
                 put(PUT["calls"], map(_values["calls"], writes.calls.values()))
+            if writes.pools:
+                self._pools(database, writes.pools.values())
             if writes.collected:
                 put("INSERT OR REPLACE INTO collected VALUES (?, ?)", writes.collected.items())
             gone = [key for key, row in writes.epochs.items() if row is None]
@@ -174,6 +177,12 @@ class SqliteStore:
         database.executemany(PUT["visits"], map(_values["visits"], rows))
         ended = [key for key, row in visits.items() if row is None]
         database.executemany("DELETE FROM visits WHERE site = ? AND visit = ?", ended)
+
+    def _pools(self, database: Connection, rows: Collection[PoolRow]) -> None:
+        gone = [(row.pool, row.kind, row.key) for row in rows if not row.body]
+        if gone:
+            database.executemany("DELETE FROM pools WHERE pool = ? AND kind = ? AND key = ?", gone)
+        database.executemany(PUT["pools"], map(_values["pools"], (r for r in rows if r.body)))
 
     def _set_aside(self, database: Connection, rows: Sequence[tuple[int, int, int, bytes]]) -> None:
         database.executemany(
@@ -241,6 +250,10 @@ class SqliteStore:
     def calls_waiting(self) -> Iterator[CallRow]:
         """See Store."""
         return self._rows("calls", CallRow, "WHERE waits = 1")
+
+    def pool_rows(self) -> Iterator[PoolRow]:
+        """See Store."""
+        return self._rows("pools", PoolRow)
 
     def log(self, after: int = 0) -> Iterator[LogRow]:
         """See Store. Reads as it goes: a log of any length takes little memory."""

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cloud_bridge.pool_rows import PoolRow
+
 # What a log row's body is: a batch (cloud_bridge/batch.py), what never came, a decision, whose a
 # call was.
 BATCH, GAPS, DECISION, JOIN = 1, 3, 16, 17
@@ -198,7 +200,7 @@ class Writes:
     was set aside, which may name anybody; `forgotten` destroys such as the log does not hold. Both
     destroy the identities of their handles as well, and the calls of such callers. A row of the
     vault may have the digest of one that is destroyed with it. `visits` by site and number; None:
-    it has ended.
+    it has ended. `pools` by pool, kind and key; one without a body is deleted.
     """
 
     log: list[LogRow] = field(default_factory=list)
@@ -207,6 +209,7 @@ class Writes:
     prompts: dict[int, PromptRow] = field(default_factory=dict)
     visits: dict[tuple[str, int], VisitRow | None] = field(default_factory=dict)
     calls: dict[tuple[str, str], CallRow] = field(default_factory=dict)
+    pools: dict[tuple[str, int, str], PoolRow] = field(default_factory=dict)
     collected: dict[bytes, int] = field(default_factory=dict)
     set_aside: list[tuple[int, int, int, bytes]] = field(default_factory=list)
     vault: list[VaultRow] = field(default_factory=list)
@@ -225,6 +228,7 @@ class Writes:
                 self.prompts,
                 self.visits,
                 self.calls,
+                self.pools,
                 self.collected,
                 self.set_aside,
                 self.vault,
@@ -271,6 +275,10 @@ class Store(Protocol):
 
     def calls_waiting(self) -> Iterable[CallRow]:
         """Those that nobody has called back."""
+        ...
+
+    def pool_rows(self) -> Iterable[PoolRow]:
+        """All rows of number pools."""
         ...
 
     def log(self, after: int = 0) -> Iterator[LogRow]:

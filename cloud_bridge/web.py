@@ -19,6 +19,15 @@ from cloud_bridge.collect import MAX_BODY_BYTES, TYPES, Body
 from cloud_bridge.collect_app import CollectApp
 from cloud_bridge.collect_desk import PATH, RETRY_AFTER_S, CollectPorts, Desk
 from cloud_bridge.feed import MAX_WATCHERS, Feed
+from cloud_bridge.numbers_desk import NumbersDesk, NumbersPorts
+from cloud_bridge.numbers_web import (
+    HOT_NUMBERS,
+    NUMBERS_SCHEMAS,
+    LeasesPorts,
+    NumbersApp,
+    add_leases,
+    described_numbers,
+)
 
 _DESCRIPTION = """
 The receiving end of the Edge SDK. Devices speak to it over MQTT, sealed; everything else by these
@@ -82,6 +91,8 @@ class Ports:
     beacons: BeaconDesk
     hooks: HooksDesk
     calls: CallsPorts
+    numbers: NumbersPorts
+    leases: LeasesPorts
 
 
 class Web:
@@ -90,12 +101,15 @@ class Web:
     def __init__(self, ports: Ports) -> None:
         self.desk = Desk(ports.collect)
         self._collect = CollectApp(self.desk)
+        self._numbers = NumbersApp(NumbersDesk(ports.numbers))
         self._rest = _rest(ports)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http" and scope["path"] == PATH:
             await self._collect(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] in HOT_NUMBERS:
+            await self._numbers(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 
@@ -107,8 +121,10 @@ class _Described(FastAPI):
         """See FastAPI."""
         described = super().openapi()
         described["paths"].setdefault(PATH, {"post": _described_collect()})
+        for path, operation in described_numbers().items():
+            described["paths"].setdefault(path, operation)
         components = described.setdefault("components", {})
-        components.setdefault("schemas", {}).update(_SCHEMAS)
+        components.setdefault("schemas", {}).update(_SCHEMAS | NUMBERS_SCHEMAS)
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
             "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
@@ -157,6 +173,7 @@ def _rest(ports: Ports) -> FastAPI:
         return answered
 
     add_calls(app, ports.calls)
+    add_leases(app, ports.leases)
     return app
 
 

@@ -13,6 +13,7 @@ from cloud_bridge.errors import StalledError
 from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.ingest import Ingest
 from cloud_bridge.intake import Intake
+from cloud_bridge.numbers_file import NumbersFile
 from cloud_bridge.people import digest
 from cloud_bridge.plans import Plans
 from cloud_bridge.registry import Registry
@@ -83,6 +84,7 @@ class Rig:
             downlink=Downlink(SUITE, TENANT, self._incarnation),
             clock=self.clock,
             plans=Plans(self.registry.path.parent),
+            numbers=NumbersFile(self.registry.path.parent, self.clock),
             deliver=self._deliver,
             housekeeping=Housekeeping(
                 self.store,

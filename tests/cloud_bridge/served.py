@@ -24,9 +24,12 @@ from cloud_bridge.errors import StalledError
 from cloud_bridge.feed import Feed
 from cloud_bridge.hot_http import speaking_to
 from cloud_bridge.keys import KeyRing
+from cloud_bridge.numbers_desk import NumbersPorts
+from cloud_bridge.numbers_web import LeaseFeed, LeasesPorts
 from cloud_bridge.registry import Registry
 from cloud_bridge.staff_door import StaffDoor
-from cloud_bridge.turn import Collected
+from cloud_bridge.tenancy import NO_LEASE
+from cloud_bridge.turn import Collected, Work
 from cloud_bridge.web import Ports, Web
 from edge_sdk.calls.model import CallEvent
 from tests.cloud_bridge.little_device import SUITE
@@ -46,6 +49,8 @@ class Door:
         self.ring = KeyRing()
         self.counted: Counter[str] = Counter()
         self.pops = CallFeed()
+        self.leases = LeaseFeed()
+        self.lent: Counter[str] = Counter()
         self.hooked: Counter[str] = Counter()
         self.collect: Callable[[str, Collected], Awaitable[bool]] = self._collect
         self.clock = clock or SystemClock()
@@ -69,6 +74,19 @@ class Door:
     async def _take(self, tenant: str, site: str, key: bytes, events: Sequence[CallEvent]) -> bool:
         touchpoints = [event.touchpoint() for event in events]
         return await self.collect(tenant, Collected(key, site, self.clock.wall_ms(), touchpoints))
+
+    async def ask(self, work: Work) -> Any:
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[Any] = loop.create_future()
+
+        def answer(result: object) -> None:
+            loop.call_soon_threadsafe(told.set_result, result)
+
+        self.rig.ingest.ask(work, answer)
+        result = await told
+        if result is None:
+            raise StalledError("not taken")
+        return result
 
     def key(self, site: str = SITE, origins: Sequence[str] = (ORIGIN,), burst: int = PLENTY) -> str:
         """A new key; the bridge has to find it by itself."""
@@ -94,18 +112,29 @@ class Door:
             number=lambda _, sealed: self.rig.intake.peppers.open(sealed),
             collect=collect,
         )
+        shown = CallsPorts(calls, self.pops)
+        intake, clock = self.rig.intake, self.rig.clock
+        numbers = NumbersPorts(
+            self.clock,
+            self.ring,
+            self.look,
+            lend=lambda _, site, asked, spec: self.ask(
+                lambda turn: intake.lend(turn, site, asked, spec.name, clock.wall_ms())
+            ),
+            tell=lambda _, doing, lease: self.ask(
+                lambda turn: getattr(intake.pools, doing)(turn, lease, clock.wall_ms()) or NO_LEASE
+            ),
+            pool=lambda _, name: intake.pools.find(name),
+            counted=self.lent,
+        )
+        leases = LeasesPorts(
+            door, self.leases, lambda _: self.ask(lambda _: list(intake.pools.live()))
+        )
         board = HookBoard({TENANT: home}, self.clock, {"HOOK_SECRET": "token"})
         hooks = HooksDesk(HookPorts(self.clock, board.find, self._take, self.hooked))
-        return Web(
-            Ports(
-                ports,
-                lambda: {"status": "ok"},
-                feed or Feed(),
-                beacons,
-                hooks,
-                CallsPorts(calls, self.pops),
-            )
-        )
+        health: dict[str, object] = {"status": "ok"}
+        told = feed or Feed()
+        return Web(Ports(ports, lambda: health, told, beacons, hooks, shown, numbers, leases))
 
     async def says(self, *parts: bytes, pause_s: float = 0.0) -> tuple[int, dict[str, str], bytes]:
         """What is answered to raw bytes; the connection is closed behind them."""

@@ -39,7 +39,7 @@ class Held:
 class Pools:
     def __init__(self) -> None:
         self.held: dict[str, Held] = {}
-        self.learnt: list[tuple[str, int | None]] = []
+        self.learnt: list[tuple[str, int | None, bool]] = []
 
     def pool_of(self, number: str) -> str:
         return "web" if number in self.held else ""
@@ -47,8 +47,8 @@ class Pools:
     def named(self, number: str, _at_ms: int, _lease: str | None) -> Held | None:
         return self.held.get(number)
 
-    def called(self, number: str, _at_ms: int, handle: int | None, _caller: int) -> None:
-        self.learnt.append((number, handle))
+    def called(self, number: str, _at_ms: int, handle: int | None, *, confirmed: bool) -> None:
+        self.learnt.append((number, handle, confirmed))
 
 
 class Shop:
@@ -179,7 +179,7 @@ def test_a_joining_is_a_fact_with_its_evidence(shop: Shop) -> None:
     assert (joined.call, joined.whose, joined.method, joined.sure_pct) == (
         "sip:1", handle, "lease", 90,
     )  # fmt: skip
-    assert shop.pools.learnt == [(OURS, handle)]
+    assert shop.pools.learnt == [(OURS, handle, False)]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -40,7 +40,9 @@ def test_health_and_documentation(tmp_path: Path) -> None:
             hooks = "/calls/hooks/{name}"
             calls = {f"/calls/{name}" for name in ("feed", "callbacks", "outcomes")}
             others = {"/collect", "/health", "/feed", "/beacons"}
-            assert set(described["paths"]) == {*others, *calls, hooks}
+            names = ("lease", "heartbeat", "release", "leases")
+            numbers = {f"/numbers/{name}" for name in names}
+            assert set(described["paths"]) == {*others, *calls, *numbers, hooks}
             assert set(described["paths"][hooks]) == {"post"}
 
         ask(rig, questions)
