@@ -43,6 +43,7 @@ Each log line is a time, a level, a part of the program, and what happened; coun
 """
 _DELIVER_WITHIN_S = 3.0
 _GNSS_SILENCE_S = 10.0
+_BAUD = 9600  # of most scanners, receivers and counters
 _FIRST_OUTDOORS = 1 << 32  # visits to fences are numbered apart from those of the engine
 _LEAST_REPORT_S, _MOST_REPORT_S = 1.0, 86_400.0
 
@@ -193,15 +194,15 @@ def _radio(store: StorePlan, device: Device) -> Source:
 
 def _telephones(arguments: argparse.Namespace, device: Device) -> dict[str, Source]:
     from edge_sdk.sources.call_touchpoints import CallTouchpoints  # noqa: PLC0415
-    from edge_sdk.sources.caller_id_box import CallerIdBox  # noqa: PLC0415
-    from edge_sdk.sources.modem import Modem  # noqa: PLC0415
+    from edge_sdk.sources.caller_id_box import BOX_BAUD, CallerIdBox  # noqa: PLC0415
+    from edge_sdk.sources.modem import MODEM_BAUD, Modem  # noqa: PLC0415
 
     found: dict[str, Source] = {}
     for at, (port, number) in enumerate(arguments.modem, 1):
-        modem = Modem(_port(port), number, clock=device.clock)
+        modem = Modem(_port(port, baud=MODEM_BAUD), number, clock=device.clock)
         found[f"modem{at}"] = CallTouchpoints(modem)
     for at, (port, number) in enumerate(arguments.caller_id, 1):
-        box = CallerIdBox(_port(port), number, clock=device.clock)
+        box = CallerIdBox(_port(port, baud=BOX_BAUD), number, clock=device.clock)
         found[f"caller-id{at}"] = CallTouchpoints(box)
     return found
 
@@ -217,13 +218,13 @@ def _fenced(said: Sequence[str], device: Device, name: str) -> Source:
     return GeofenceSource(gnss, fences, clock=device.clock)
 
 
-def _port(text: str, silence_s: float | None = None) -> Port:
-    path, at, baud = text.rpartition("@")
+def _port(text: str, silence_s: float | None = None, *, baud: int = _BAUD) -> Port:
+    path, at, said = text.rpartition("@")
     if not at:
-        return Port(text, silence_s=silence_s)
-    if not baud.isdigit():
+        return Port(text, baud, silence_s=silence_s)
+    if not said.isdigit():
         raise ConfigError(f"{text}: a port is /dev/ttyUSB0 or /dev/ttyUSB0@115200")
-    return Port(path, int(baud), silence_s=silence_s)
+    return Port(path, int(said), silence_s=silence_s)
 
 
 def _status(device: Device) -> dict[str, object]:

@@ -14,8 +14,9 @@ from edge_sdk.sources.modem import new_call, own_number
 from edge_sdk.sources.modem_report import caller_in
 from edge_sdk.sources.serial_line import Port, SerialLine
 
+BOX_BAUD = 1_200  # as fast as the exchange sends
+
 _TICK_S = 0.25
-_BAUD = 1_200
 _RINGS_MS = 30_000  # for so long a call is shown as ringing
 _AGAIN_MS = 4_000  # within this, one frame that is sent twice is of one call
 
@@ -53,7 +54,9 @@ class CallerIdBox:
         max_waiting: int = 256,
     ) -> None:
         self.line = SerialLine(
-            Port(port, _BAUD) if isinstance(port, str) else port, Frames(), max_waiting=max_waiting
+            Port(port, BOX_BAUD) if isinstance(port, str) else port,
+            Frames(),
+            max_waiting=max_waiting,
         )
         self._number, self._region = number, region
         self._clock = clock or SteadyClock()

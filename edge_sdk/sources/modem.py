@@ -21,10 +21,11 @@ from edge_sdk.sources.serial_line import Port, SerialLine
 
 log = logging.getLogger(__name__)
 
+MODEM_BAUD = 115_200  # what most with a SIM expect; older ones find out by the first command
+
 _TICK_S = 0.25
 _LONGEST_LINE_BYTES = 512
 _SILENCE_S = 150.0  # it is asked every 60 s; what has not answered twice is opened anew
-_BAUD = 115_200
 
 
 class Modem:
@@ -53,7 +54,7 @@ class Modem:
         max_waiting: int = 256,
     ) -> None:
         if isinstance(port, str):
-            port = Port(port, _BAUD)
+            port = Port(port, MODEM_BAUD)
         if port.silence_s is None:
             port = replace(port, silence_s=_SILENCE_S)
         self.line = SerialLine(port, Lines(_LONGEST_LINE_BYTES), max_waiting=max_waiting)

@@ -21,7 +21,7 @@ path is printed, and after each call what it was; it is called until it is stopp
 
 what to try, in two shells:
   store-simulator phone --line mobile --link ./modem
-  edge-sdk gateway ... --modem ./modem --modem-number +33170180000
+  edge-sdk gateway ... --modem ./modem +33170180000
 """
 _CALLS = 20
 

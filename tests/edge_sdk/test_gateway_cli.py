@@ -19,12 +19,14 @@ from edge_sdk import enrol
 from edge_sdk.cli import main
 from edge_sdk.presence.beacons import to_advertisement
 from edge_sdk.presence.frames import IBeacon
+from edge_sdk.sources.caller_id import SDMF, write_frame
 from edge_sdk.wire.touchpoint import Touchpoint
 from simulators.serial_lines import PseudoPort
 from tests.edge_sdk.air import BEACON, BlueZ, always, in_a_loop
 from tests.edge_sdk.homes import enrolled
 
 TAG = IBeacon(bytes.fromhex("f7826da64fa24e988024bc5b71e0893e"), 1, 7, -59)
+CALLER = write_frame(SDMF, b"112210150612345678")
 STRANGER = "C0:FF:EE:00:00:09"
 STORE = """
 name = "shop"
@@ -97,8 +99,8 @@ def named(told: Sequence[Touchpoint], name: str) -> list[Touchpoint]:
 async def test_a_beacon_becomes_a_visit_in_the_bridge_and_sigterm_ends_it(
     tmp_path: Path, plan: Path
 ) -> None:
-    scanner = tmp_path / "scanner"
-    with PseudoPort(scanner) as till:
+    scanner, caller_ids = tmp_path / "scanner", tmp_path / "box"
+    with PseudoPort(scanner) as till, PseudoPort(caller_ids) as box:
         async with (
             Bridge(Config(tmp_path / "bridge", tenant="acme", http_port=0)) as bridge,
             BlueZ(["hci0", "hci1"]) as peer,
@@ -113,8 +115,10 @@ async def test_a_beacon_becomes_a_visit_in_the_bridge_and_sigterm_ends_it(
                 peer.advertise("hci0", BEACON, -82, to_advertisement(TAG))
                 peer.advertise("hci0", STRANGER, -50)
                 till.send(b"]E04006381333931\r\n")
+                box.send(CALLER)
 
-            more = ("--scanner", str(scanner), "--report", "1")
+            scans = ("--scanner", str(scanner), "--report", "1")
+            more = (*scans, "--caller-id", str(caller_ids), "+33170180000")
             async with started(home, bridge.broker_url, plan, *more) as running:
                 await peer.until_scanned()
                 async with always(on_the_air, every_s=0.05), asyncio.timeout(60):
@@ -131,6 +135,12 @@ async def test_a_beacon_becomes_a_visit_in_the_bridge_and_sigterm_ends_it(
     assert leave.get("probability_pct") < 50
     assert {t.get("code") for t in named(told, "scan")} == {"4006381333931"}
     assert {t.get("receiver") for t in named(told, "sighting")} == {"by-the-door", "by-the-coffee"}
+    calls = named(told, "call")
+    assert {t.get("phase") for t in calls} == {"ring", "missed"}  # stopped, it leaves none open
+    assert {t.get("call") for t in calls if t.get("phase") == "ring"} == {
+        t.get("call") for t in calls if t.get("phase") == "missed"
+    }
+    assert {t.get("caller_state") for t in calls} == {"known"}
     for line in (
         "presence: zones, by path loss (no survey)",
         "runs in store shop: privacy=consented receivers=by-the-door,by-the-coffee",
@@ -140,7 +150,13 @@ async def test_a_beacon_becomes_a_visit_in_the_bridge_and_sigterm_ends_it(
         "stopped: the bridge holds everything",
     ):
         assert line in log, log
-    for secret in ("c0ffee", "c0:ff:ee", "f7826da64fa24e988024bc5b71e0893e", "4006381333931"):
+    for secret in (
+        "c0ffee",
+        "c0:ff:ee",
+        "f7826da64fa24e988024bc5b71e0893e",
+        "4006381333931",
+        "612345678",
+    ):
         assert secret not in log.lower()
 
 
@@ -185,6 +201,9 @@ def test_a_plan_that_cannot_work_is_told_at_once(
         (["--scanner", "/dev/ttyUSB0@fast"], "/dev/ttyUSB0@115200"),
         (["--counter", "/dev/ttyUSB0", "nowhere.toml"], "nowhere.toml: there is no such file"),
         (["--gnss", "/dev/ttyUSB0", "nowhere.toml"], "nowhere.toml: there is no such file"),
+        (["--modem", "/dev/ttyUSB0@fast", "+33170180000"], "/dev/ttyUSB0@115200"),
+        (["--modem", "/dev/ttyUSB0", "0170180000"], "as +33170180000"),
+        (["--caller-id", "/dev/ttyUSB0", "3631"], "as +33170180000"),
     ],
 )
 def test_a_device_that_cannot_work_is_told_at_once(
