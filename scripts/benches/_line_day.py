@@ -54,9 +54,7 @@ def day(folder: Path, leases: int) -> Iterator[Day]:
     (home / TENANT).mkdir(parents=True, mode=0o700)
     (home / TENANT / "numbers.toml").write_text(POOL.format(last=leases - 1))
     with (
-        BridgeProcess(
-            home, tenant=TENANT, http=f"127.0.0.1:{free_port(socket.SOCK_STREAM)}"
-        ) as bridge,
+        _bridge(home) as bridge,
         SipLine(folder / "line", CONFIG) as line,
     ):
         yield Day(bridge, line, folder, _lent(bridge, leases))
