@@ -6,6 +6,7 @@ grow, be replaced or be cut; a half line is left for the next look.
 
 import json
 import logging
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ log = logging.getLogger(__name__)
 
 PATTERN = "calls_*.log"
 _MOST_BYTES = 1 << 20  # in one look at one file
+_HEAD_BYTES = 256  # by which a file is known again
 
 
 class Accounting:
@@ -26,14 +28,14 @@ class Accounting:
     def __init__(self, folder: Path, home: Path) -> None:
         self._folder = folder
         self._state = home / "accounting.json"
-        self._read: dict[str, tuple[int, int]] = {}  # file -> inode, bytes
+        self._read: dict[str, tuple[int, int]] = {}  # file -> CRC of its head, bytes
         self._saved: dict[str, tuple[int, int]] = {}
 
     def load(self) -> None:
         """Go on where `save` was."""
         try:
-            for name, (inode, at) in json.loads(self._state.read_text("utf-8")).items():
-                self._read[name] = int(inode), int(at)
+            for name, (begins, at) in json.loads(self._state.read_text("utf-8")).items():
+                self._read[name] = int(begins), int(at)
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -64,11 +66,11 @@ class Accounting:
                 log.warning("%s: cannot be read (%s)", path, error.strerror)
 
     def _of(self, path: Path) -> Iterator[str]:
-        status = path.stat()
-        inode, at = self._read.get(path.name, (status.st_ino, 0))
-        if inode != status.st_ino or at > status.st_size:
-            at = 0  # another file, or one that was cut
+        begins, at = self._read.get(path.name, (0, 0))
         with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            if at > path.stat().st_size or begins != zlib.crc32(head[:at]):
+                at = 0  # another file, or one that was cut
             file.seek(at)
             data = file.read(_MOST_BYTES)
         whole, _, _ = data.rpartition(b"\n")
@@ -76,7 +78,7 @@ class Accounting:
             at += len(whole) + 1
         elif len(data) == _MOST_BYTES:
             at += len(data)  # no line is as long as this
-        self._read[path.name] = status.st_ino, at
+        self._read[path.name] = zlib.crc32(head[:at]), at
         for line in whole.split(b"\n"):
             if line:
                 yield line.decode("utf-8", "replace")
