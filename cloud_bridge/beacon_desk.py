@@ -6,7 +6,7 @@ may use (it has no origins): one that stands in a page is known to everybody.
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -23,10 +23,9 @@ from cloud_bridge.beacons import (
     new_beacon,
 )
 from cloud_bridge.clock import Clock
-from cloud_bridge.collect_desk import key_in
 from cloud_bridge.errors import BeaconError
-from cloud_bridge.keys import KeyRing, Site
 from cloud_bridge.registry import Registry
+from cloud_bridge.staff_door import Answer, StaffDoor
 from edge_sdk.errors import StorageError
 from edge_sdk.presence.identifiers import KEY_BYTES
 from edge_sdk.wire.suite import Suite
@@ -63,38 +62,28 @@ _removal = msgspec.json.Decoder(Removal)
 
 # Opens the registry of a tenant, anew: requests run on threads of their own.
 OpenRegistry = Callable[[str], Registry]
-Answer = tuple[int, dict[str, Any]]
 
 
 class BeaconDesk:
-    """`answer` a request; it returns once what was asked is on disk.
-
-    `look` brings the ring of keys up to date.
-    """
+    """`answer` a request; it returns once what was asked is on disk."""
 
     def __init__(
         self,
         suite: Suite,
         clock: Clock,
-        keys: KeyRing,
+        door: StaffDoor,
         registry: OpenRegistry,
-        look: Callable[[], None],
     ) -> None:
         self._suite = suite
         self._clock = clock
-        self._keys = keys
+        self._door = door
         self._registry = registry
-        self._look = look
 
     async def answer(self, method: str, head: dict[bytes, bytes], raw: bytes) -> Answer:
         """Status and JSON."""
-        site = self._site(head)
-        if site is None:
-            return 401, {"error": "an API key is needed: Authorization: Bearer KEY"}
-        if site.origins or b"origin" in head:
-            return 403, {"error": "a key that web pages may use registers no beacons"}
-        if site.bucket.admit(self._clock.steady_s()) > 0:
-            return 429, {"error": "too many for this key; come again"}
+        site = self._door.admit(head)
+        if isinstance(site, tuple):
+            return site
         if len(raw) > MAX_BODY_BYTES:
             return 413, {"error": f"a body has at most {MAX_BODY_BYTES} bytes"}
         try:
@@ -114,16 +103,6 @@ class BeaconDesk:
         except StorageError:
             return 503, {"error": "try again"}
         return 201, {"resolver_public_key": ours.hex()} if ours else {}
-
-    def _site(self, head: dict[bytes, bytes]) -> Site | None:
-        key = key_in(head)
-        if key is None:
-            return None
-        site = self._keys.find(key)
-        if site is None:
-            self._look()
-            site = self._keys.find(key)
-        return site
 
     def _beacon(self, asked: Registration) -> tuple[Beacon, bytes]:
         """What to register, and our public key where one was agreed with. Raises BeaconError."""

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloud_bridge import beacon_cli, logs, plans
+from cloud_bridge import beacon_cli, logs, numbers_cli, plans
+from cloud_bridge.call_hooks import cli as hooks_cli
 from cloud_bridge.clock import SystemClock
 from cloud_bridge.config import Config, home_of, host_and_port
 from cloud_bridge.inspection import cli as inspecting
@@ -36,6 +37,8 @@ what to try:
   cloud-bridge beacon add --data bridge-data tag:17 < its-key
   cloud-bridge store set --data bridge-data --site paris-1 store.toml
   cloud-bridge run   --data bridge-data
+  cloud-bridge hooks check --data bridge-data
+  cloud-bridge numbers size --visitors-per-hour 120 --hold-minutes 5
   cloud-bridge inspect --data bridge-data
   curl http://127.0.0.1:8080/health
   curl http://127.0.0.1:8080/feed
@@ -61,6 +64,10 @@ def main(argv: list[str] | None = None) -> int:
             return _run(args)
         if args.command == "inspect":
             return inspecting.run(args)
+        if args.command == "hooks":
+            return hooks_cli.run(args)
+        if args.command == "numbers":
+            return numbers_cli.run(args)
         with Registry(home_of(args.data, args.tenant)).opened(args.tenant) as registry:
             return _COMMANDS[args.command](registry, args)
     except EdgeError as error:
@@ -93,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("device", type=_device, help="its number, as `devices` lists it")
     _add_key(commands)
     beacon_cli.add_command(commands, _add_whose)
+    hooks_cli.add_command(commands, _add_whose)
+    numbers_cli.add_command(commands)
     _add_store(commands)
     return parser
 
@@ -127,7 +136,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--http",
         default="127.0.0.1:8080",
         metavar="HOST:PORT",
-        help="where to serve /collect, /health, /feed and /docs (default: 127.0.0.1:8080)",
+        help="where to serve /collect, /calls, /health, /feed and /docs (default: 127.0.0.1:8080)",
     )
     run.add_argument("--rules", type=Path, metavar="FILE", help="rules instead of our examples")
     run.add_argument(
@@ -150,6 +159,13 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--rebuild",
         action="store_true",
         help="make what is derived again from the log; what the log no longer has is lost",
+    )
+    run.add_argument(
+        "--secrets",
+        type=Path,
+        metavar="FOLDER",
+        help="where the peppers of telephone numbers lie; best on another disk, and in another"
+        " backup (default: beside the database)",
     )
     run.add_argument("--log-format", choices=("text", "json"), default="text")
     run.add_argument(
@@ -329,6 +345,7 @@ def _run(args: argparse.Namespace) -> int:
         args.people_in_memory,
         args.keep_days,
         args.rebuild,
+        args.secrets,
     )
     sys.setswitchinterval(SWITCH_S)
     with asyncio.Runner(loop_factory=_new_loop) as runner:

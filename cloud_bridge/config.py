@@ -18,6 +18,7 @@ class Config:
     people_in_memory  records of a tenant that stay in memory, some 300 bytes each
     keep_days         how long the log is kept; 0: for ever
     rebuild           make the snapshots again from the log
+    secrets           a folder for peppers, a folder for each tenant in it; None: where the data is
     """
 
     data: Path
@@ -30,6 +31,7 @@ class Config:
     people_in_memory: int = MAX_RESIDENT
     keep_days: float = 0.0
     rebuild: bool = False
+    secrets: Path | None = None
 
 
 def tenants_in(data: Path) -> list[str]:

@@ -15,6 +15,11 @@ import uvicorn
 from cloud_bridge import rules, running
 from cloud_bridge.beacon_desk import BeaconDesk
 from cloud_bridge.broker import choose
+from cloud_bridge.call_feed import CallFeed
+from cloud_bridge.call_hooks.board import HookBoard
+from cloud_bridge.call_hooks.desk import HookPorts, HooksDesk
+from cloud_bridge.calls_desk import CallsDesk
+from cloud_bridge.calls_web import CallsPorts
 from cloud_bridge.clock import Clock, SystemClock
 from cloud_bridge.collect_desk import CollectPorts
 from cloud_bridge.config import Config, home_of, tenants_in
@@ -24,14 +29,18 @@ from cloud_bridge.feed import Feed
 from cloud_bridge.hot_http import speaking_to
 from cloud_bridge.key_watch import KeyWatch
 from cloud_bridge.keys import KeyRing
+from cloud_bridge.numbers_desk import NumbersPorts
+from cloud_bridge.numbers_web import LeaseFeed, LeasesPorts
 from cloud_bridge.queues import Turnstile
 from cloud_bridge.registry import Registry
+from cloud_bridge.staff_door import StaffDoor
 from cloud_bridge.tenancy import Tenancy
 from cloud_bridge.turn import Collected, Event
 from cloud_bridge.web import Ports, Web
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.apsw_sqlite import open_connection
 from edge_sdk.adapters.sqlite import OpenConnection
+from edge_sdk.calls.model import CallEvent
 from edge_sdk.errors import ConfigError
 from edge_sdk.wire.enrolment import to_token
 from edge_sdk.wire.suite import Suite
@@ -40,7 +49,8 @@ log = logging.getLogger(__name__)
 
 __all__ = ["Bridge", "Config"]
 
-MAX_REQUESTS = 1000
+# A thousand at once, of a provider that has had to wait, and whoever asks how the bridge is.
+MAX_REQUESTS = 1200
 
 
 class Bridge:
@@ -61,9 +71,13 @@ class Bridge:
         self.http_url = ""
         self.broker_url = ""
         self.feed = Feed()
+        self.pops = CallFeed()
+        self.leases = LeaseFeed()
         self.tenants: dict[str, Tenancy] = {}
         self.keys = KeyRing()
         self.collected: Counter[str] = Counter()
+        self.lent: Counter[str] = Counter()
+        self.hooked: Counter[str] = Counter()
         self._suite = suite or AesCcm()
         self._open_database = open_database
         self._clock = clock or SystemClock()
@@ -128,6 +142,9 @@ class Bridge:
                     turnstile=turnstile,
                     open_database=self._open_database,
                     tell=self._tell,
+                    pop=self.pops.publish,
+                    lease=self.leases.publish,
+                    secrets_in=home if config.secrets is None else config.secrets / name,
                     is_watched=lambda: self.feed.watchers > 0,
                     failed=self._failed,
                     most_people=config.people_in_memory,
@@ -183,14 +200,36 @@ class Bridge:
                 watch.look()
 
         collect = CollectPorts(self._clock, self.keys, self._collect, look, self.collected)
+        door = StaffDoor(self._clock, self.keys, look)
         beacons = BeaconDesk(
             self._suite,
             self._clock,
-            self.keys,
+            door,
             lambda tenant: Registry(home_of(self.config.data, tenant)),
-            look,
         )
-        web = Web(Ports(collect, self.health, self.feed, beacons))
+        calls = CallsDesk(
+            self._clock,
+            door,
+            waiting=lambda tenant: self.tenants[tenant].callbacks(),
+            number=lambda tenant, sealed: self.tenants[tenant].peppers.open(sealed),
+            collect=self._collect,
+        )
+        homes = {name: home_of(self.config.data, name) for name in self.tenants}
+        self.hooks = HookBoard(homes, self._clock)
+        self.hooks.look()
+        hooks = HooksDesk(HookPorts(self._clock, self.hooks.find, self._take, self.hooked))
+        numbers = NumbersPorts(
+            self._clock,
+            self.keys,
+            look,
+            lend=lambda tenant, *asked: self.tenants[tenant].lend(*asked),
+            tell=lambda tenant, *told: self.tenants[tenant].told_of_lease(*told),
+            pool=lambda tenant, name: self.tenants[tenant].ingest.intake.pools.find(name),
+            counted=self.lent,
+        )
+        leases = LeasesPorts(door, self.leases, lambda tenant: self.tenants[tenant].live_leases())
+        shown = CallsPorts(calls, self.pops)
+        web = Web(Ports(collect, self.health, self.feed, beacons, hooks, shown, numbers, leases))
         server = _Server(
             uvicorn.Config(
                 web,
@@ -212,6 +251,8 @@ class Bridge:
 
         async def stop() -> None:
             self.feed.close()
+            self.pops.close()
+            self.leases.close()
             server.should_exit = True
             await asyncio.gather(task, return_exceptions=True)
 
@@ -223,6 +264,12 @@ class Bridge:
 
     def _collect(self, tenant: str, collected: Collected) -> "asyncio.Future[bool]":
         return self.tenants[tenant].collect(collected)
+
+    async def _take(self, tenant: str, site: str, key: bytes, events: Sequence[CallEvent]) -> bool:
+        """Keep what a provider told, by the way of web bodies. Raises StalledError."""
+        touchpoints = [event.touchpoint() for event in events]
+        collected = Collected(key, site, self._clock.wall_ms(), touchpoints)
+        return await self._collect(tenant, collected)
 
     def _tell(self, tenant: str, events: Sequence[Event]) -> None:
         self.feed.publish(tenant, events)
@@ -243,7 +290,10 @@ class Bridge:
             "status": "degraded" if together.get("reasons") else "ok",
             **together,
             "collect": {"keys": len(self.keys), **self.collected},
+            "hooks": {"hooks": len(self.hooks), "faulty": self.hooks.faulty, **self.hooked},
             "feed": {"watchers": self.feed.watchers, "dropped": self.feed.dropped},
+            "lent": {"watchers": self.leases.watchers, **self.lent},
+            "screens": {"watchers": self.pops.watchers, "dropped": self.pops.dropped},
             "tenants": each,
         }
 

@@ -1,7 +1,7 @@
 """The live stream of what happens, to any number of watchers; a slow one loses, and is told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import msgspec
 
@@ -12,12 +12,21 @@ MAX_WATCHERS = 64
 HEARTBEAT_S = 15.0
 
 
+# Whether a watcher is told a tenant's event.
+Wanted = Callable[[str, Event], bool]
+
+
+def everything(_tenant: str, _event: Event) -> bool:
+    """Every event."""
+    return True
+
+
 class Feed:
     """`publish` events on the event loop; `watch` yields them as server-sent events."""
 
     def __init__(self) -> None:
         self.dropped = 0
-        self._watchers: set[asyncio.Queue[bytes | None]] = set()
+        self._watchers: dict[asyncio.Queue[bytes | None], Wanted] = {}
 
     @property
     def watchers(self) -> int:
@@ -28,7 +37,7 @@ class Feed:
         """Hand a tenant's events to every watcher."""
         if self._watchers:
             for event in events:
-                self._hand_out(_encoded(tenant, event))
+                self._hand_out(tenant, event)
 
     def close(self) -> None:
         """End every stream."""
@@ -37,12 +46,16 @@ class Feed:
                 queue.get_nowait()
             queue.put_nowait(None)
 
-    async def watch(self) -> AsyncIterator[bytes]:
+    async def watch(
+        self, wanted: Wanted = everything, first: Iterable[bytes] = ()
+    ) -> AsyncIterator[bytes]:
         """One watcher's stream, from now on, until it is cancelled or the feed closes."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_WAITING)
-        self._watchers.add(queue)
+        self._watchers[queue] = wanted
         try:
             yield b": what the bridge does, as it happens\n\n"
+            for earlier in first:
+                yield earlier
             while True:
                 try:
                     async with asyncio.timeout(HEARTBEAT_S):
@@ -53,18 +66,21 @@ class Feed:
                     return
                 yield event
         finally:
-            self._watchers.discard(queue)
+            del self._watchers[queue]
 
-    def _hand_out(self, event: bytes) -> None:
-        for queue in self._watchers:
-            try:
-                queue.put_nowait(event)
-            except asyncio.QueueFull:
+    def _hand_out(self, tenant: str, event: Event) -> None:
+        told = b""
+        for queue, wanted in self._watchers.items():
+            if not wanted(tenant, event):
+                continue
+            told = told or encoded(tenant, event)
+            if queue.full():
                 queue.get_nowait()
-                queue.put_nowait(event)
                 self.dropped += 1
+            queue.put_nowait(told)
 
 
-def _encoded(tenant: str, event: Event) -> bytes:
+def encoded(tenant: str, event: Event) -> bytes:
+    """An event as it is sent."""
     data = msgspec.json.encode({"tenant": tenant, **event.fields})
     return b"event: " + event.kind.encode() + b"\ndata: " + data + b"\n\n"

@@ -1,10 +1,11 @@
 """What follows a commit: acknowledgements, refusals, prompts and their dispatches, as messages.
 
-Nothing here waits. Prompts go first: somebody is waiting for them.
+Nothing here waits. Prompts and screen pops go first: somebody is waiting for them.
 """
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from cloud_bridge import registering
 from cloud_bridge.clock import Clock
@@ -57,13 +58,15 @@ class Following:
         self,
         turn: Turn,
         tokens: list[Token],
-        answers: Sequence[tuple[Answer, bool | None]] = (),
+        answers: Sequence[tuple[Answer, Any]] = (),
     ) -> None:
         """Prompts first: somebody is waiting for them."""
         prompts = self._prompts(turn)
-        if prompts:
-            self._deliver(Outcome(messages=prompts))
-        outcome = Outcome(tokens=tokens, events=turn.events, answers=list(answers))
+        if prompts or turn.pops:
+            self._deliver(Outcome(messages=prompts, pops=turn.pops))
+        outcome = Outcome(
+            tokens=tokens, events=turn.events, leases=turn.leases, answers=list(answers)
+        )
         for device in turn.started:
             log.info("device %08x begins epoch %d", device, self._intake.newest_epoch(device))
         for event in turn.events:
@@ -75,7 +78,8 @@ class Following:
                 outcome.messages += self._downlink.acknowledge(ear, device, held)
         for (device, ear), refused in turn.refusals.items():
             outcome.messages.append(self._downlink.refuse(ear, device, refused))
-        if outcome.messages or outcome.tokens or outcome.events or outcome.answers:
+        said = outcome.messages or outcome.tokens or outcome.events or outcome.answers
+        if said or outcome.leases:
             self._deliver(outcome)
         self._forget_root_keys(turn)
         registering.follow(self._registry, turn)

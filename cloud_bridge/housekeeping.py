@@ -9,10 +9,11 @@ import logging
 import msgspec
 
 from cloud_bridge.batch import Batch
+from cloud_bridge.calling import Calling
 from cloud_bridge.clock import Clock
-from cloud_bridge.people import NOBODY, People, unpack_offered
+from cloud_bridge.people import NOBODY, People, unpack_joined, unpack_offered, without_dead
 from cloud_bridge.resolving import Resolving
-from cloud_bridge.store import BATCH, DECISION, Store, Writes
+from cloud_bridge.store import BATCH, DECISION, JOIN, Store, Writes
 from cloud_bridge.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Housekeeping:
         keep_days: float,
         *,
         resolving: Resolving | None = None,
+        calling: Calling | None = None,
     ) -> None:
         self.due_s: float | None = None
         self.dropped = 0
@@ -56,6 +58,7 @@ class Housekeeping:
         self._clock = clock
         self._keep_ms = int(keep_days * DAY_MS)
         self._resolving = resolving
+        self._calling = calling
         self._clocks_s = float("-inf")
         self._look_s = float("-inf")
         self._behind = -1  # the stranger to go on behind; -1: no round is under way
@@ -78,9 +81,19 @@ class Housekeeping:
                 self._behind = 0
                 more = True
         more = self._store.scrub(_SCRUB_ROWS, without) > 0 or more
+        if self._calling is not None:
+            more = self._forget_numbers(self._calling) or more
         if not more:
             self._look_s = now_s + _LOOK_S
         return more
+
+    def _forget_numbers(self, calling: Calling) -> bool:
+        """Numbers of callers whom nobody will call back any more; whether there are more."""
+        before_ms = self._clock.wall_ms() - calling.routing().keep_ms
+        gone = self._store.forget_numbers(before_ms, _LOG_ROWS)
+        if gone:
+            calling.forget_numbers(before_ms)
+        return gone == _LOG_ROWS
 
     def _tend(self, resolving: Resolving, now_s: float) -> None:
         """The tables of beacons: kept up to date, searched, and what they learnt written."""
@@ -132,6 +145,10 @@ def _without(kind: int, body: bytes, erased: set[int]) -> bytes | None:
         if offered.visitor not in erased:
             return None
         return msgspec.msgpack.encode(msgspec.structs.replace(offered, visitor=NOBODY))
+    if kind == JOIN:
+        joined = unpack_joined(body)
+        changed = without_dead(joined, erased)
+        return None if changed == joined else msgspec.msgpack.encode(changed)
     if kind != BATCH:
         return None
     batch = Batch.from_body(body)

@@ -5,15 +5,18 @@ also claims what was done before it. Links are flat: ms, person, ms, person ... 
 Whoever was erased is nobody in them (`schemes.nobody_like`), and keeps the place.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
-from cloud_bridge.schemes import OWN, PERSON, kind_of_handle, nobody_like
+from cloud_bridge.schemes import LAST_NOBODY, OWN, PERSON, kind_of_handle, nobody_like
 
 Links = tuple[int, ...]
 
 # A thing that changes hands more often is a shared one in disguise: the newest links are kept.
 MAX_LINKS: Final = 16
+# After so long without a call half of what a telephone's calls tell is gone.
+MEMORY_HALVED_MS: Final = 60 * 86_400_000
 
 
 def linked(seen: int | None, known_as: int | None, links: Links, at_ms: int) -> tuple[str, Links]:
@@ -33,6 +36,31 @@ def linked(seen: int | None, known_as: int | None, links: Links, at_ms: int) -> 
     at = next((at for at in range(0, len(links), 2) if links[at] > at_ms), len(links))
     links = (*links[:at], at_ms, known_as, *links[at:])
     return "linked", links[-2 * MAX_LINKS :]
+
+
+def remembered(links: Links, whose: int, at_ms: int) -> Links:
+    """Remember that a telephone was `whose` at that time: every time counts, also the same again.
+
+    Not as the links of a thing: a telephone that calls may be a household's, so it leads nowhere.
+    """
+    at = next((at for at in range(0, len(links), 2) if links[at] > at_ms), len(links))
+    return (*links[:at], at_ms, whose, *links[at:])[-2 * MAX_LINKS :]
+
+
+def recalled(links: Links, at_ms: int) -> tuple[int, float]:
+    """Whose a telephone was most often before that time, and how sure that makes it.
+
+    Of n calls k hers: (k + 1/2) / (n + 1), as Krichevsky and Trofimov estimate it; halved with
+    every `MEMORY_HALVED_MS` since her last. Nobody: 0, 0.0.
+    """
+    before = [(links[at], links[at + 1]) for at in range(0, len(links), 2) if links[at] < at_ms]
+    often = Counter(whose for _, whose in before if whose > LAST_NOBODY)
+    if not often:
+        return 0, 0.0
+    last_ms = {whose: ms for ms, whose in before}
+    whose = max(often, key=lambda one: (often[one], last_ms[one]))
+    halvings = (at_ms - last_ms[whose]) / MEMORY_HALVED_MS
+    return whose, (often[whose] + 0.5) / (len(before) + 1) * 0.5**halvings
 
 
 def holder(links: Links, at_ms: int) -> int:

@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cloud_bridge.clock import Clock
 from cloud_bridge.dispatch import Downlink
@@ -23,12 +24,13 @@ from cloud_bridge.errors import FencedError, StalledError
 from cloud_bridge.following import Following
 from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.intake import Intake
+from cloud_bridge.numbers_file import NumbersFile
 from cloud_bridge.plans import Plans
 from cloud_bridge.queues import FairQueue, Turnstile
 from cloud_bridge.registering import Registering
 from cloud_bridge.registry import Registry
 from cloud_bridge.store import Store
-from cloud_bridge.turn import Answer, Arrival, Collected, Outcome, Token, Turn
+from cloud_bridge.turn import Answer, Arrival, Collected, Outcome, Token, Turn, Work
 from edge_sdk.errors import StorageError
 from edge_sdk.wire.topics import LIVE
 
@@ -60,8 +62,14 @@ class _Body:
     answer: Answer
 
 
+@dataclass(slots=True)
+class _Asked:
+    work: Work
+    answer: Answer
+
+
 class Ingest:
-    """`start()`, then `offer` and `collect` from any thread, then `stop()`.
+    """`start()`, then `offer`, `collect` and `ask` from any thread, then `stop()`.
 
     `deliver` is called in the working thread with what follows each commit. After `start` the
     store, the registry and the intake belong to that thread. All tenants of a process share one
@@ -79,6 +87,7 @@ class Ingest:
         deliver: Callable[[Outcome], None],
         housekeeping: Housekeeping,
         plans: Plans,
+        numbers: NumbersFile | None = None,
         turnstile: Turnstile | None = None,
     ) -> None:
         self.intake = intake
@@ -96,6 +105,8 @@ class Ingest:
         self._live = FairQueue(MAX_WAITING)
         self._bulk = FairQueue(MAX_WAITING)
         self._bodies: deque[_Body] = deque()
+        self._asked: deque[_Asked] = deque()
+        self._numbers = numbers
         self._ready = threading.Condition()
         self._stopping = threading.Event()
         self._state = threading.Lock()  # whoever takes a turn holds it
@@ -155,10 +166,23 @@ class Ingest:
             if len(self._bodies) == 1:
                 self._ready.notify()
 
+    def ask(self, work: Work, answer: Answer) -> None:
+        """Have work done within the next turn; its result follows the commit, as its answer.
+
+        Raises StalledError.
+        """
+        with self._ready:
+            closed = self.stalled or self.failed or self._stopping.is_set()
+            if closed or len(self._asked) >= MAX_WAITING:
+                raise StalledError("the bridge takes nothing at the moment; ask again")
+            self._asked.append(_Asked(work, answer))
+            if len(self._asked) == 1:
+                self._ready.notify()
+
     def waiting(self) -> dict[str, int]:
         """How many messages and bodies wait."""
-        counts = len(self._live), len(self._bulk), len(self._bodies)
-        return dict(zip(("live", "bulk", "collect"), counts, strict=True))
+        counts = len(self._live), len(self._bulk), len(self._bodies), len(self._asked)
+        return dict(zip(("live", "bulk", "collect", "asked"), counts, strict=True))
 
     def oldest_ms(self) -> int:
         """How long the oldest waiting message has waited."""
@@ -237,7 +261,16 @@ class Ingest:
         with self._ready:
             bodies = list(self._bodies)
             self._bodies.clear()
+            asked = self._take_asked()
         self._refuse_bodies(bodies)
+        self._refuse_asked(asked)
+
+    def _take_asked(self) -> list[_Asked]:
+        return [self._asked.popleft() for _ in range(min(BODIES_A_TURN, len(self._asked)))]
+
+    def _refuse_asked(self, asked: list[_Asked]) -> None:
+        if asked:
+            self._deliver(Outcome(answers=[(one.answer, None) for one in asked]))
 
     def _put_back(self, arrivals: list[Arrival]) -> None:
         with self._ready:
@@ -274,7 +307,7 @@ class Ingest:
             self._house_more = False
 
     def _is_idle(self) -> bool:
-        return not (self._live or self._bulk or self._bodies)
+        return not (self._live or self._bulk or self._bodies or self._asked)
 
     def _finished(self) -> bool:
         """Finish the turn that was begun on the event loop, if its commit failed there."""
@@ -286,9 +319,11 @@ class Ingest:
         return True
 
     def _turn(self, arrivals: list[Arrival], bodies: list[_Body]) -> None:
-        urgent = bool(bodies) or any(arrival.token[0] == LIVE for arrival in arrivals)
+        with self._ready:
+            asked = self._take_asked()
+        urgent = bool(bodies or asked) or any(arrival.token[0] == LIVE for arrival in arrivals)
         if not arrivals:
-            behind = BEHIND_A_TURN if bodies else BEHIND_ALONE
+            behind = BEHIND_A_TURN if bodies or asked else BEHIND_ALONE
         else:
             # What is urgent waits for nobody, unless it never ends.
             spared = urgent and not self.intake.snapshot.is_overdue
@@ -296,25 +331,32 @@ class Ingest:
         with self._turnstile.turn(urgent):
             self._plans.keep_up(self.intake.planned, self._clock)
             self.intake.visiting.tick(self._clock.wall_ms())
-            turn, tokens, answers = self._taken_in(arrivals, bodies, behind)
+            turn, tokens, answers = self._taken_in(arrivals, bodies, behind, asked)
         if turn.writes and not self._commit(turn):
             self._refuse_bodies(bodies)
+            self._refuse_asked(asked)
         else:
-            told = zip((body.answer for body in bodies), answers, strict=True)
-            self._following.follow(turn, tokens, list(told))
+            whose = [body.answer for body in bodies] + [one.answer for one in asked]
+            self._following.follow(turn, tokens, list(zip(whose, answers, strict=True)))
         if self.stalled is not None:
             self._stopping.wait(self._retry_s)
 
     def _taken_in(
-        self, arrivals: list[Arrival], bodies: list[_Body], behind: int = 0
-    ) -> tuple[Turn, list[Token], Sequence[bool | None]]:
+        self,
+        arrivals: list[Arrival],
+        bodies: list[_Body],
+        behind: int = 0,
+        asked: Sequence[_Asked] = (),
+    ) -> tuple[Turn, list[Token], Sequence[Any]]:
         """A turn that is ready to be committed, what to release then, and what to answer."""
         turn = Turn()
         self._look_at_registry(turn)
         now_s = self._clock.steady_s()
         self._registering.step(turn, now_s, urgent=not behind)
         tokens = self._messages(turn, arrivals, now_s)
-        answers = self._collected(turn, bodies)
+        answers = [*self._collected(turn, bodies), *self._worked(turn, asked)]
+        if behind or asked:
+            self._keep_numbers(turn)
         if self.intake.visiting.stores:
             self._visits(turn)
         if behind:
@@ -348,6 +390,25 @@ class Ingest:
             self._stall(error)
             return [None] * len(bodies)
 
+    def _worked(self, turn: Turn, asked: Sequence[_Asked]) -> list[Any]:
+        found: list[Any] = []
+        try:
+            for one in asked:
+                found.append(one.work(turn))
+            if asked:
+                self.intake.tell_leases(turn, self._clock.wall_ms())
+        except StorageError as error:
+            self._stall(error)
+        return found + [None] * (len(asked) - len(found))
+
+    def _keep_numbers(self, turn: Turn) -> None:
+        """Pools as their file has them now, and what time alone does to leases."""
+        now_ms = self._clock.wall_ms()
+        specs = self._numbers.look() if self._numbers is not None else None
+        if specs is not None:
+            self.intake.pools.planned(turn, specs, now_ms)
+        self.intake.pools.tick(turn, now_ms)
+
     def _visits(self, turn: Turn) -> None:
         """What came out of the stores' presence engines, with what brought it about."""
         try:
@@ -362,7 +423,7 @@ class Ingest:
                 self._ready.wait(self._idle_s())
             if self._bulk:
                 self._ready.wait_for(self._is_urgent, BULK_LINGER_S)
-            alone = bool(self._bodies) and not self._live
+            alone = bool(self._bodies) and not (self._live or self._asked)
         if alone:
             self._stopping.wait(BODY_LINGER_S)
         with self._ready:
@@ -379,8 +440,8 @@ class Ingest:
         return max(0.0, min(_IDLE_S, idle_s))
 
     def _is_urgent(self) -> bool:
-        urgent = self._live or self._bodies or self._unfinished or self._stopping.is_set()
-        return bool(urgent) or len(self._bulk) >= BULK_A_TURN
+        waits = self._live or self._bodies or self._asked or self._unfinished
+        return bool(waits) or self._stopping.is_set() or len(self._bulk) >= BULK_A_TURN
 
     def _look_at_registry(self, turn: Turn) -> None:
         now_s = self._clock.steady_s()

@@ -5,28 +5,37 @@ until the turn is committed, so a turn is committed, sooner or later, or the pro
 is read before anything changes: where it fails, the message can be taken in again.
 """
 
+import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from cloud_bridge import restoring
 from cloud_bridge.batch import Batch
 from cloud_bridge.beacons import Beacon
+from cloud_bridge.calling import NOTED, Calling
 from cloud_bridge.clock import Clock, estimate
 from cloud_bridge.decision import shows
 from cloud_bridge.decode import decode
 from cloud_bridge.dispatch import Outstanding
+from cloud_bridge.meeting import Meeting
 from cloud_bridge.noting import NOTABLE, Noting
 from cloud_bridge.people import MAX_RESIDENT, People
+from cloud_bridge.peppers import PEPPER_BYTES, Peppers
+from cloud_bridge.pools import HANDLE, Pools
 from cloud_bridge.receiving import GAP_REASONS, MALFORMED, GapRange, NoHello, Opened, Receiver
 from cloud_bridge.registry import Device
 from cloud_bridge.resolving import Resolving
+from cloud_bridge.routing import Routing
 from cloud_bridge.rules import Rule
 from cloud_bridge.snapshot import Snapshot
 from cloud_bridge.stitching import NO_SOURCE, VISITS
-from cloud_bridge.store import BATCH, DECISION, GAPS, LogRow, Store
+from cloud_bridge.store import BATCH, DECISION, GAPS, JOIN, LogRow, Store
 from cloud_bridge.turn import Arrival, Collected, Event, Origin, Turn
 from cloud_bridge.vault import Vault
 from cloud_bridge.visiting import Visiting
+from edge_sdk.numbers.lease import SESSION
+from edge_sdk.numbers.ledger_rows import Done
 from edge_sdk.plan_file import StorePlan
 from edge_sdk.wire.batch import BatchError
 from edge_sdk.wire.control import (
@@ -40,12 +49,25 @@ from edge_sdk.wire.control import (
 from edge_sdk.wire.seal import HELLO, NOTICE, UP_KINDS, Header, Refused, read_header
 from edge_sdk.wire.suite import Suite
 from edge_sdk.wire.topics import LIVE, device_of
-from edge_sdk.wire.touchpoint import BY_CODE
+from edge_sdk.wire.touchpoint import BY_CODE, Touchpoint, make
 
 # A log row of web bodies holds no more touchpoints than a device's batch may.
 _MOST_BODIES = 4096
 
+_FOREVER_MS = 1 << 45
+
 _NAMES = {code: f"touchpoints.{row[1]}" for code, row in BY_CODE.items()}
+
+
+class Lending(Protocol):
+    """Who is to have a number, and for what (`numbers_desk.LeaseAsked`)."""
+
+    @property
+    def session(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def intent(self) -> float | None: ...
 
 
 class Intake:
@@ -53,7 +75,7 @@ class Intake:
 
     `handle_key`: 16 random bytes; people are shown under names that only this start can relate.
     `most_people`: records that stay in memory. `is_watched`: whether anybody wants to hear of
-    visits as they happen.
+    visits as they happen. Without `peppers` a caller is known for as long as this start lasts.
     """
 
     def __init__(
@@ -66,6 +88,8 @@ class Intake:
         *,
         most_people: int = MAX_RESIDENT,
         is_watched: Callable[[], bool] = lambda: True,
+        peppers: Peppers | None = None,
+        routing: Callable[[], Routing] = Routing,
     ) -> None:
         self.people = People(store, most_people)
         self.snapshot = Snapshot(self.people)
@@ -79,6 +103,10 @@ class Intake:
         self.last_seen_ms: dict[int, int] = {}
         self._suite = suite
         self._store = store
+        self.peppers = peppers or Peppers(suite, {1: secrets.token_bytes(PEPPER_BYTES)})
+        self._routing = routing
+        self.pools = Pools(tenant, self.counted)
+        self._lent: dict[str, list[Touchpoint]] = {}  # of this turn, by site
         self.noting = Noting(
             tenant,
             rules,
@@ -105,6 +133,20 @@ class Intake:
         self.vault = Vault(self._suite, store, marks.pepper, marks.next_number)
         self.resolving = Resolving(self.people, self.vault, self.counted)
         self.resolving.restore(store.identities(), clock.wall_ms() // 1000)
+        self.calling = Calling(
+            self.people,
+            store,
+            self.counted,
+            peppers=self.peppers,
+            numbers=self.pools,
+            routing=self._routing,
+            identifier=self.vault.identifier,
+            log_join=self._log_join,
+        )
+        self.calling.restore()
+        self.pools.restore(store)
+        self._clock = clock
+        self._meeting = Meeting(self.vault, self.people, self.resolving, self.calling, self.peppers)
         self.receivers = restoring.receivers(self._suite, store.devices(), store.epochs())
         self.snapshot.grown(restoring.replay(self.people, store, marks))
         self.next_log_id = marks.last + 1
@@ -226,9 +268,43 @@ class Intake:
     def _bodies(self, turn: Turn, site: str, bodies: Sequence[Collected]) -> None:
         batch = Batch.of([t for collected in bodies for t in collected.touchpoints])
         origin = Origin(site, None, 0, 0, 0, bodies[-1].received_ms)
-        self._meet(origin, batch)
+        self._meeting.meet(origin, batch, self.next_log_id)
         turn.writes.collected.update((collected.key, self.next_log_id) for collected in bodies)
         self._fold(turn, origin, batch)
+        if not NOTED.isdisjoint(batch.groups):
+            self.calling.note(turn, origin, batch)
+
+    def lend(self, turn: Turn, site: str, asked: Lending, pool: str, now_ms: int) -> Done:
+        """A number of a pool for a session, a place or a channel. Raises StorageError."""
+        holder = asked.session
+        if asked.kind == SESSION:
+            handle = self.vault.handles([asked.session])[asked.session]
+            holder = f"{HANDLE}{handle}"
+        done = self.pools.lend(turn, pool, holder, now_ms, kind=asked.kind, intent=asked.intent)
+        lease = done.lease
+        if lease is not None and lease.since_ms == now_ms:
+            told = make(
+                "number.lease",
+                now_ms,
+                pool=pool,
+                number=lease.number,
+                session=asked.session,
+                ttl_ms=min(lease.until_ms - now_ms, _FOREVER_MS),
+                lease=lease.id,
+                kind=lease.kind,
+                ended=0,
+            )
+            self._lent.setdefault(site, []).append(told)
+        return done
+
+    def tell_leases(self, turn: Turn, now_ms: int) -> None:
+        """What was lent in this turn is a fact of the log. Raises StorageError."""
+        for site in list(self._lent):
+            batch = Batch.of(self._lent[site])
+            origin = Origin(site, None, 0, 0, 0, now_ms)
+            self._meeting.meet(origin, batch, self.next_log_id)
+            del self._lent[site]
+            self._fold(turn, origin, batch)
 
     def finish(self, turn: Turn, behind: int = 0) -> None:
         """Add what changed besides the log; the last step before the commit.
@@ -244,6 +320,7 @@ class Intake:
             for epoch in receiver.touched:
                 writes.epochs[number, epoch] = restoring.epoch_row(receiver, epoch)
             receiver.touched.clear()
+        self.calling.settled()
         writes.vault += self.vault.made()
         last_id = self.next_log_id - 1
         if self.people.bound:
@@ -255,12 +332,14 @@ class Intake:
 
     def erase(self, turn: Turn, identifiers: Sequence[str]) -> int:
         """Destroy the handles of these and their keys; how many there were. Raises StorageError."""
-        gone = self.vault.known(identifiers)
+        gone = self.vault.known([*identifiers, *self.peppers.all_of(identifiers)])
         self.vault.forget(gone)
         self.people.forget(gone)
         self.resolving.forget(gone)
         turn.erased += identifiers
         self.visiting.forget(gone)
+        self.calling.forget(gone)
+        self.pools.erase(turn, gone, self._clock.wall_ms())
         turn.writes.erased += gone
         return len(gone)
 
@@ -346,7 +425,7 @@ class Intake:
         if is_live:
             samples.insert(1, latest)
         origin.offset = estimate(samples, newest, origin.received_ms)
-        self._meet(origin, batch)
+        self._meeting.meet(origin, batch, self.next_log_id)
         receiver.hold(opened)
         if is_live:
             holding.sample(latest)
@@ -357,27 +436,10 @@ class Intake:
         self._fold(turn, origin, batch)
         if not NOTABLE.isdisjoint(batch.groups):
             self.noting.note(turn, origin, batch)
+        if not NOTED.isdisjoint(batch.groups):
+            self.calling.note(turn, origin, batch)
         if self.visiting.stores:
             self.visiting.hear(origin, batch)
-
-    def _meet(self, origin: Origin, batch: Batch) -> None:
-        """Nobody is named in it any more, and all who are meant are in memory.
-
-        What rotates stands for the thing that emits it from here on, where its person agreed.
-        Raises StorageError.
-        """
-        known_below = self.vault.next_handle
-        identifiers = batch.identifiers()
-        meant: dict[str, int] = {}
-        if self.resolving.handles:
-            meant = self.resolving.meant(batch, identifiers, origin)
-            identifiers -= meant.keys()
-        handles = self.vault.handles(identifiers)
-        handles.update(meant)
-        batch.resolve(handles)
-        self.people.prefetch(handles.values(), known_below)
-        log_id = self.next_log_id  # the row that it will have
-        batch.sealed(lambda handle, place, data: self.vault.seal(handle, log_id, place, data))
 
     def _fold(self, turn: Turn, origin: Origin, batch: Batch) -> None:
         """A met batch is logged and folded."""
@@ -396,6 +458,10 @@ class Intake:
 
     def _log_decision(self, turn: Turn, origin: Origin, body: bytes) -> int:
         self._log(turn, origin, DECISION, body)
+        return self.next_log_id - 1
+
+    def _log_join(self, turn: Turn, origin: Origin, body: bytes) -> int:
+        self._log(turn, origin, JOIN, body)
         return self.next_log_id - 1
 
     def _log(

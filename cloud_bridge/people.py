@@ -14,7 +14,6 @@ to whom a link leads and of whom there is no record was erased.
 """
 
 import hashlib
-import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol
@@ -22,10 +21,21 @@ from typing import Any, Protocol
 import msgspec
 
 from cloud_bridge.batch import Batch
-from cloud_bridge.identity import Links, holder, linked, without
+from cloud_bridge.identity import Links, holder, linked, recalled, remembered, without
+from cloud_bridge.journey import Item, Journey, PastCall, Visit
 from cloud_bridge.profile import Profile
+from cloud_bridge.record import (
+    Subject,
+    checked,
+    journey_in,
+    pack,
+    profile_in,
+    sealed,
+    stays_in,
+    unpack_subject,
+)
 from cloud_bridge.schemes import LAST_NOBODY, OWN, PERSON, kind_of_handle, nobody_like
-from cloud_bridge.stitching import NO_SOURCE, VISITS, News, Source, Stays, piece_of
+from cloud_bridge.stitching import NO_SOURCE, VISITS, News, Source, piece_of
 from cloud_bridge.store import SubjectRow
 from edge_sdk.wire.touchpoint import CODES, OUTCOMES
 
@@ -34,31 +44,13 @@ MAX_RESIDENT = 400_000
 
 TOTALS = 0  # the handle under which totals are kept
 _DAY_MS = 86_400_000
+RING = "ring"
 _NO_LIMIT = 1 << 63
 
 # Type code of a prompt's outcome -> its name.
 OUTCOME_CODES = {CODES[f"prompt.{outcome}"]: outcome for outcome in OUTCOMES}
 IDENTIFY, CONSENT, PAGE_VIEW = CODES["identify"], CODES["consent"], CODES["page.view"]
-
-
-class Subject(msgspec.Struct, array_like=True, gc=False):
-    """What is known of one handle, small: most of it is read rarely, and stays packed.
-
-    day      when it was last touched, days since 1970 of the bridge's own clock
-    seen_ms  when it was last seen, and at which site
-    touches  how many touchpoints named it, or a thing that was its own
-    links    whose it was, and since when (`identity`)
-    profile  a packed `Profile`, or empty
-    stays    a packed `Stays`, or empty
-    """
-
-    day: int = 0
-    seen_ms: int = 0
-    touches: int = 0
-    site: str = ""
-    links: Links = ()
-    profile: bytes = b""
-    stays: bytes = b""
+BASKET, ORDER, EXIT, CALL = (CODES[name] for name in ("basket", "order", "visit.exit", "call"))
 
 
 class Offered(msgspec.Struct, array_like=True, frozen=True):
@@ -69,6 +61,23 @@ class Offered(msgspec.Struct, array_like=True, frozen=True):
     offer: str
     at_ms: int
     device: int
+
+
+class Joined(msgspec.Struct, array_like=True, frozen=True):
+    """A call that was joined to a session: the body of a log row, packed.
+
+    caller  a handle; nobody where the caller withheld her number
+    whose   the session's handle, or the person's whom it led to at that time
+    method  by what: "lease", "memory", "place"
+    """
+
+    call: str
+    number: str
+    caller: int
+    whose: int
+    at_ms: int
+    method: str
+    sure_pct: int
 
 
 class Rows(Protocol):
@@ -85,11 +94,8 @@ class AllRows(Protocol):
 
 NOBODY = 0  # the visitor of a decision who has been erased
 
-_pack = msgspec.msgpack.Encoder().encode
 unpack_offered = msgspec.msgpack.Decoder(Offered).decode
-_subject = msgspec.msgpack.Decoder(Subject).decode
-_profile = msgspec.msgpack.Decoder(Profile).decode
-_stays = msgspec.msgpack.Decoder(Stays).decode
+unpack_joined = msgspec.msgpack.Decoder(Joined).decode
 _totals = msgspec.msgpack.Decoder(dict[str, int]).decode
 
 
@@ -182,11 +188,11 @@ class People:
             del self._young[person]
 
     def _unpacked(self, handle: int, row: SubjectRow) -> Subject:
-        body = _checked(row.body)
+        body = checked(row.body)
         if body is None:
             self.damaged.append(handle)
             return Subject()
-        subject = _subject(body)
+        subject = unpack_subject(body)
         subject.site = self._sites.setdefault(subject.site, subject.site)
         if self._restoring and row.as_of >= self._row:
             self._ahead[handle] = row.as_of
@@ -207,16 +213,16 @@ class People:
             self.dirty.discard(handle)
             leads = any(person > LAST_NOBODY for person in subject.links[1::2])
             stranger = not leads and kind_of_handle(handle) != PERSON
-            yield SubjectRow(handle, as_of, subject.day, stranger, _sealed(_pack(subject)))
+            yield SubjectRow(handle, as_of, subject.day, stranger, sealed(pack(subject)))
 
     def packed_totals(self, as_of: int) -> SubjectRow:
         """The row of what is counted of everybody."""
-        return SubjectRow(TOTALS, as_of, self._day, False, _sealed(_pack(dict(self.outcomes))))
+        return SubjectRow(TOTALS, as_of, self._day, False, sealed(pack(dict(self.outcomes))))
 
     def restore_totals(self) -> int:
         """Read them; up to which log row they count. Raises StorageError."""
         for row in self._rows.subjects([TOTALS]):
-            body = _checked(row.body)
+            body = checked(row.body)
             if body is None:
                 self.damaged.append(TOTALS)
                 return 0
@@ -265,7 +271,9 @@ class People:
         touch = self._touch
         for handle, at_ms, often in batch.touches():
             links = touch(handle, at_ms, often)
-            if links and (person := holder(links, at_ms)) > LAST_NOBODY:
+            # A telephone's links are what it is remembered for: it leads to nobody.
+            is_thing = links and kind_of_handle(handle) == OWN
+            if is_thing and (person := holder(links, at_ms)) > LAST_NOBODY:
                 touch(person, at_ms, often)
         if not _FOLDS.keys().isdisjoint(batch.groups):
             for _, code, at_ms, values in batch.told(_FOLDS.keys()):
@@ -283,13 +291,22 @@ class People:
                 subject = self._young[handle]
                 stays = stays_in(subject)
                 news[place] = stays.hear(piece)
-                subject.stays = _pack(stays)
+                subject.stays = pack(stays)
                 self.dirty.add(handle)
         return news
 
     def apply_offered(self, offered: Offered) -> None:
         """Fold one decision."""
         self._change(offered.visitor, offered.at_ms, Profile.offer, offered.offer, offered.at_ms)
+
+    def apply_joined(self, joined: Joined) -> None:
+        """Fold the joining of a call: the telephone is remembered, and whose the call was."""
+        past = PastCall(joined.at_ms, joined.number, RING, 0)
+        self._told(joined.whose, Journey.called, joined.call, past)
+        caller = self._young.get(joined.caller) if joined.caller > LAST_NOBODY else None
+        if caller is not None and self._ahead.get(joined.caller, 0) < self._row:
+            caller.links = remembered(caller.links, joined.whose, joined.at_ms)
+            self.dirty.add(joined.caller)
 
     def _touch(self, handle: int, at_ms: int, often: int) -> Links:
         subject = self._young[handle]
@@ -311,15 +328,50 @@ class People:
         if whose is None or self._ahead.get(whose, 0) >= self._row:
             return
         subject = self._young[whose]
-        profile = _profile(subject.profile) if subject.profile else Profile()
+        profile = profile_in(subject)
         change(profile, *of)
-        subject.profile = _pack(profile)
+        subject.profile = pack(profile)
         self.dirty.add(whose)
 
+    def _told(self, handle: int | None, change: Callable[..., None], *of: object) -> None:
+        """Change the journey of a record."""
+        if handle is None or handle <= LAST_NOBODY or self._ahead.get(handle, 0) >= self._row:
+            return
+        subject = self._young[handle]
+        journey = journey_in(subject)
+        change(journey, *of)
+        subject.journey = pack(journey)
+        subject.day = self._day
+        self.dirty.add(handle)
+
     def _page_view(self, values: tuple[Any, ...], at_ms: int) -> None:
-        session, _, category, _ = values
+        session, page, category, _ = values
         if category:
             self._change(session, at_ms, Profile.look, category, at_ms)
+        if page:
+            self._told(self.subject_of(session, at_ms), Journey.page, page, at_ms)
+
+    def _basket(self, values: tuple[Any, ...], at_ms: int) -> None:
+        session, action, item, quantity, value_minor, currency = values
+        if action and item:
+            told = Item(at_ms, action, quantity or 1, value_minor, currency)
+            self._told(self.subject_of(session, at_ms), Journey.basket, item, told)
+
+    def _order(self, values: tuple[Any, ...], at_ms: int) -> None:
+        self._told(self.subject_of(values[0], at_ms), Journey.ordered, at_ms)
+
+    def _exit(self, values: tuple[Any, ...], at_ms: int) -> None:
+        _, visitor, zone, dwell_ms, *_ = values
+        whose = self.subject_of(visitor, at_ms)
+        if whose is not None and kind_of_handle(whose) == PERSON:  # of a stranger nobody asks
+            visit = Visit(at_ms, self._site, zone or "", dwell_ms or 0)
+            self._told(whose, Journey.visited, visit)
+
+    def _call(self, values: tuple[Any, ...], at_ms: int) -> None:
+        call, phase, number, caller, _, duration_ms, *_ = values
+        if call and phase:
+            past = PastCall(at_ms, number or "", phase, max(0, duration_ms or 0))
+            self._told(caller, Journey.called, call, past)
 
     def _consent(self, values: tuple[Any, ...], at_ms: int) -> None:
         subject, purpose, granted, _ = values
@@ -338,9 +390,13 @@ class People:
             return  # and so is everybody whom it has belonged to
         bound = {seen, *thing.links[1::2], *links[1::2]} - {nobody_like(PERSON)}
         if verdict == "claimed" and thing.profile:
-            claimed = _profile(thing.profile)
+            claimed = profile_in(thing)
             thing.profile = b""
             self._change(known_as, at_ms, Profile.claim, claimed)
+        if verdict == "claimed" and thing.journey:
+            journey = journey_in(thing)
+            thing.journey = b""
+            self._told(known_as, Journey.claim, journey)
         thing.links = links
         self.dirty |= bound
         self.bound |= bound
@@ -369,10 +425,24 @@ class People:
         person = holder(links, at_ms)
         return person if person > LAST_NOBODY else None
 
+    def is_here(self, handle: int) -> bool:
+        """Whether this is somebody, and in memory."""
+        return handle > LAST_NOBODY and handle in self._young
+
+    def recalled(self, caller: int, at_ms: int) -> tuple[int, float]:
+        """Whose a telephone is by its earlier calls, and how sure that is; (0, 0.0): nobody's."""
+        known = self._young.get(caller)
+        return (0, 0.0) if known is None else recalled(known.links, at_ms)
+
+    def journey_of(self, handle: int) -> Journey:
+        """What a handle did lately, as far as it is in memory."""
+        known = self._young.get(handle)
+        return Journey() if known is None else journey_in(known)
+
     def profile_of(self, subject: int) -> Profile | None:
         """What a subject said and did; None: nothing."""
         known = self._young.get(subject)
-        return _profile(known.profile) if known is not None and known.profile else None
+        return profile_in(known) if known is not None and known.profile else None
 
     def packed_profile_of(self, subject: int) -> bytes:
         """The same, packed: another object whenever it has changed."""
@@ -385,47 +455,22 @@ class People:
         return self._young[handle]
 
 
-def unpacked(row: SubjectRow) -> Subject | None:
-    """The record in a row; None where it is damaged."""
-    body = _checked(row.body)
-    return None if body is None else _subject(body)
+def without_dead(joined: Joined, dead: Collection[int]) -> Joined:
+    """The same, where these handles are nobody."""
+    caller, whose = (nobody_like(h) if h in dead else h for h in (joined.caller, joined.whose))
+    return msgspec.structs.replace(joined, caller=caller, whose=whose)
 
 
 def digest(people: People, rows: AllRows) -> str:
     """One hash of all that is derived: the same log gives the same, however it was folded."""
-    hashed = hashlib.sha256(_pack(sorted(people.outcomes.items())))
+    hashed = hashlib.sha256(pack(sorted(people.outcomes.items())))
     known = {row.handle: row.body[:-4] for row in rows.all_subjects() if row.handle != TOTALS}
-    known.update((handle, _pack(subject)) for handle, subject in people.residents())
-    blank = _pack(Subject())
+    known.update((handle, pack(subject)) for handle, subject in people.residents())
+    blank = pack(Subject())
     for handle in sorted(known):
         if known[handle] != blank:
-            hashed.update(_pack((handle, known[handle])))
+            hashed.update(pack((handle, known[handle])))
     return hashed.hexdigest()
-
-
-def profile_in(subject: Subject) -> Profile:
-    """The profile in a record."""
-    return unpacked_profile(subject.profile)
-
-
-def unpacked_profile(packed: bytes) -> Profile:
-    """The profile of `Subject.profile`."""
-    return _profile(packed) if packed else Profile()
-
-
-def stays_in(subject: Subject) -> Stays:
-    """The stays in a record."""
-    return _stays(subject.stays) if subject.stays else Stays()
-
-
-def _sealed(body: bytes) -> bytes:
-    return body + zlib.crc32(body).to_bytes(4, "big")
-
-
-def _checked(body: bytes) -> bytes | None:
-    """A row's body without its CRC; None where that does not fit."""
-    inner = body[:-4]
-    return inner if zlib.crc32(inner).to_bytes(4, "big") == body[-4:] else None
 
 
 def _outcome_fold(outcome: str) -> "Callable[[People, tuple[Any, ...], int], None]":
@@ -436,5 +481,9 @@ _FOLDS: dict[int, Callable[[People, tuple[Any, ...], int], None]] = {
     PAGE_VIEW: People._page_view,
     IDENTIFY: People._identify,
     CONSENT: People._consent,
+    BASKET: People._basket,
+    ORDER: People._order,
+    EXIT: People._exit,
+    CALL: People._call,
     **{code: _outcome_fold(outcome) for code, outcome in OUTCOME_CODES.items()},
 }

@@ -18,7 +18,8 @@ from typing import Final
 from cloud_bridge.batch import Batch
 from cloud_bridge.beacons import EID, IRK, Beacon
 from cloud_bridge.clock import STEADY_MS
-from cloud_bridge.people import People, unpacked_profile
+from cloud_bridge.people import People
+from cloud_bridge.record import unpacked_profile
 from cloud_bridge.store import IdentityRow
 from cloud_bridge.turn import Origin
 from cloud_bridge.vault import Vault

@@ -9,11 +9,13 @@ import msgspec
 from cloud_bridge.batch import Batch
 from cloud_bridge.errors import SnapshotError
 from cloud_bridge.holding import Holding
-from cloud_bridge.people import NOBODY, People, unpack_offered
+from cloud_bridge.people import NOBODY, People, unpack_joined, unpack_offered, without_dead
 from cloud_bridge.receiving import Ear, Receiver
+from cloud_bridge.schemes import LAST_NOBODY
 from cloud_bridge.stitching import NO_SOURCE
 from cloud_bridge.store import (
     BATCH,
+    DECIDED,
     DECISION,
     SNAPSHOT_VERSION,
     DeviceRow,
@@ -144,7 +146,7 @@ def replay(people: People, store: Store, marks: Marks) -> int:
 
 
 def _fold(people: People, row: LogRow, erased: set[int]) -> None:
-    if row.kind not in (BATCH, DECISION):
+    if row.kind != BATCH and row.kind not in DECIDED:
         return
     source = NO_SOURCE
     if row.device is not None:
@@ -157,11 +159,15 @@ def _fold(people: People, row: LogRow, erased: set[int]) -> None:
                 batch.without(erased)
             people.prefetch(batch.known())
             people.apply(batch)
-        else:
+        elif row.kind == DECISION:
             offered = unpack_offered(row.body)
             if offered.visitor != NOBODY and offered.visitor not in erased:
                 people.prefetch([offered.visitor])
                 people.apply_offered(offered)
+        else:
+            joined = without_dead(unpack_joined(row.body), erased)
+            people.prefetch([h for h in (joined.caller, joined.whose) if h > LAST_NOBODY])
+            people.apply_joined(joined)
     except (msgspec.DecodeError, ValueError, LookupError) as error:
         log.error("row %d of the log is passed over: %s", row.id, type(error).__name__)
 

@@ -2,9 +2,11 @@
 
 from dataclasses import fields
 
+from cloud_bridge.pool_rows import PoolRow
 from cloud_bridge.store import (
     GAPS,
     WAITING,
+    CallRow,
     DeviceRow,
     EpochRow,
     IdentityRow,
@@ -45,6 +47,18 @@ TABLES = (
         site TEXT NOT NULL, visit INTEGER NOT NULL, visitor INTEGER NOT NULL, zone TEXT NOT NULL,
         entered_ms INTEGER NOT NULL, dwell_ms INTEGER NOT NULL, PRIMARY KEY (site, visit))
         WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS calls (
+        site TEXT NOT NULL, call TEXT NOT NULL, caller INTEGER NOT NULL, whose INTEGER NOT NULL,
+        seen_ms INTEGER NOT NULL, waits INTEGER NOT NULL, body BLOB NOT NULL, sealed BLOB NOT NULL,
+        PRIMARY KEY (site, call)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS calls_waiting ON calls (site) WHERE waits = 1",
+    "CREATE INDEX IF NOT EXISTS calls_seen ON calls (seen_ms)",
+    "CREATE INDEX IF NOT EXISTS calls_sealed ON calls (seen_ms) WHERE sealed <> x''",
+    "CREATE INDEX IF NOT EXISTS calls_of ON calls (caller) WHERE caller <> 0",
+    "CREATE INDEX IF NOT EXISTS calls_whose ON calls (whose) WHERE whose <> 0",
+    """CREATE TABLE IF NOT EXISTS pools (
+        pool TEXT NOT NULL, kind INTEGER NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (pool, kind, key)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS collected (
         key BLOB PRIMARY KEY, log_id INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS collected_in ON collected (log_id)",
@@ -72,6 +86,8 @@ COLUMNS = {
         ("epochs", EpochRow),
         ("prompts", PromptRow),
         ("visits", VisitRow),
+        ("calls", CallRow),
+        ("pools", PoolRow),
         ("vault", VaultRow),
         ("identities", IdentityRow),
         ("subjects", SubjectRow),

@@ -8,18 +8,20 @@ put somewhere else under it, can write nothing any more.
 
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from cloud_bridge.errors import FencedError
+from cloud_bridge.pool_rows import PoolRow
 from cloud_bridge.schemes import KIND_BITS
 from cloud_bridge.sqlite_schema import COLUMNS, PUT, SELECT, TABLES, VERSION
 from cloud_bridge.store import (
     SNAPSHOT_VERSION,
     WAITING,
+    CallRow,
     DeviceRow,
     EpochRow,
     IdentityRow,
@@ -146,6 +148,10 @@ class SqliteStore:
             put(PUT["prompts"], map(_values["prompts"], writes.prompts.values()))
             if writes.visits:
                 self._visits(database, writes.visits)
+            if writes.calls:
+                put(PUT["calls"], map(_values["calls"], writes.calls.values()))
+            if writes.pools:
+                self._pools(database, writes.pools.values())
             if writes.collected:
                 put("INSERT OR REPLACE INTO collected VALUES (?, ?)", writes.collected.items())
             gone = [key for key, row in writes.epochs.items() if row is None]
@@ -171,6 +177,12 @@ class SqliteStore:
         database.executemany(PUT["visits"], map(_values["visits"], rows))
         ended = [key for key, row in visits.items() if row is None]
         database.executemany("DELETE FROM visits WHERE site = ? AND visit = ?", ended)
+
+    def _pools(self, database: Connection, rows: Collection[PoolRow]) -> None:
+        gone = [(row.pool, row.kind, row.key) for row in rows if not row.body]
+        if gone:
+            database.executemany("DELETE FROM pools WHERE pool = ? AND kind = ? AND key = ?", gone)
+        database.executemany(PUT["pools"], map(_values["pools"], (r for r in rows if r.body)))
 
     def _set_aside(self, database: Connection, rows: Sequence[tuple[int, int, int, bytes]]) -> None:
         database.executemany(
@@ -199,6 +211,8 @@ class SqliteStore:
         database.executemany("DELETE FROM subjects WHERE handle = ?", gone)
         database.executemany("DELETE FROM identities WHERE handle = ?", gone)
         database.executemany("DELETE FROM visits WHERE visitor = ?", gone)
+        database.executemany("DELETE FROM calls WHERE caller = ?", gone)
+        database.executemany("UPDATE calls SET whose = 0 WHERE whose = ?", gone)
         if writes.erased:
             erased = [(handle,) for handle in writes.erased]
             database.executemany("INSERT OR IGNORE INTO erased VALUES (?)", erased)
@@ -223,6 +237,23 @@ class SqliteStore:
     def visits(self) -> Iterator[VisitRow]:
         """See Store."""
         return self._rows("visits", VisitRow)
+
+    def calls(self, names: Sequence[tuple[str, str]]) -> list[CallRow]:
+        """See Store."""
+        sql = f"{SELECT['calls']} WHERE site = ? AND call = ?"
+        found = []
+        with translated(self.path):
+            for name in names:
+                found += [CallRow(*row) for row in self._connection().execute(sql, name)]
+        return found
+
+    def calls_waiting(self) -> Iterator[CallRow]:
+        """See Store."""
+        return self._rows("calls", CallRow, "WHERE waits = 1")
+
+    def pool_rows(self) -> Iterator[PoolRow]:
+        """See Store."""
+        return self._rows("pools", PoolRow)
 
     def log(self, after: int = 0) -> Iterator[LogRow]:
         """See Store. Reads as it goes: a log of any length takes little memory."""
@@ -314,7 +345,22 @@ class SqliteStore:
                 " (SELECT id FROM prompts WHERE state <> 'waiting' AND expires_ms < ? LIMIT ?)",
                 (before_ms, most),
             )
+            database.execute(
+                "DELETE FROM calls WHERE (site, call) IN"
+                " (SELECT site, call FROM calls WHERE seen_ms < ? LIMIT ?)",
+                (before_ms, most),
+            )
         return gone
+
+    def forget_numbers(self, before_ms: int, most: int) -> int:
+        """See Store."""
+        sql = "SELECT site, call FROM calls WHERE sealed <> x'' AND seen_ms < ? LIMIT ?"
+        with self._owned() as database:
+            rows = list(database.execute(sql, (before_ms, most)))
+            database.executemany(
+                "UPDATE calls SET sealed = x'', waits = 0 WHERE site = ? AND call = ?", rows
+            )
+        return len(rows)
 
     def strangers(self, before_day: int, after: int, most: int) -> tuple[list[int], int]:
         """See Store."""

@@ -13,11 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-# What a log row's body is: a batch (cloud_bridge/batch.py), what never came, a decision.
-BATCH, GAPS, DECISION = 1, 3, 16
+from cloud_bridge.pool_rows import PoolRow
+
+# What a log row's body is: a batch (cloud_bridge/batch.py), what never came, a decision, whose a
+# call was.
+BATCH, GAPS, DECISION, JOIN = 1, 3, 16, 17
+# What the bridge decided when it folded a batch, and not what a device sent.
+DECIDED = (DECISION, JOIN)
 
 # Of what form derived rows are. Another one is rebuilt from the log.
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,8 @@ class LogRow:
     """One fact of the log. `device` is None where it came over HTTP.
 
     `body` is `Batch.to_body` (BATCH), a notice as in docs/wire.md with the number of batches in
-    place of touchpoints (GAPS), or a packed `Offered` (DECISION). Times in it are the bridge's;
-    `offset_ms` is what was added to the device's.
+    place of touchpoints (GAPS), a packed `Offered` (DECISION) or `Joined` (JOIN). Times in it are
+    the bridge's; `offset_ms` is what was added to the device's.
     """
 
     id: int
@@ -144,6 +149,29 @@ class VisitRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call, as far as it has got (cloud_bridge/calling.py). `caller` and `whose` are handles.
+
+    call      its name, which is unique within its site
+    caller    who calls; 0: a number that was withheld, or of somebody who was erased
+    whose     the session or person that it was joined to; 0: nobody
+    seen_ms   when it was last heard of
+    waits     whether the caller gave up, and has not been called back
+    body      `calling.Known`, packed
+    sealed    the caller's number under the tenant's pepper, while it may be needed; else empty
+    """
+
+    site: str
+    call: str
+    caller: int
+    whose: int
+    seen_ms: int
+    waits: bool
+    body: bytes = field(repr=False)
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Marks:
     """Where log and snapshot stand. Ids of log rows; 0: none.
 
@@ -170,8 +198,9 @@ class Writes:
 
     `watermark` only ever rises. `erased` destroys handles that the log may still hold, and all that
     was set aside, which may name anybody; `forgotten` destroys such as the log does not hold. Both
-    destroy the identities of their handles as well. A row of the vault may have the digest of one
-    that is destroyed with it. `visits` by site and number; None: it has ended.
+    destroy the identities of their handles as well, and the calls of such callers. A row of the
+    vault may have the digest of one that is destroyed with it. `visits` by site and number; None:
+    it has ended. `pools` by pool, kind and key; one without a body is deleted.
     """
 
     log: list[LogRow] = field(default_factory=list)
@@ -179,6 +208,8 @@ class Writes:
     epochs: dict[tuple[int, int], EpochRow | None] = field(default_factory=dict)
     prompts: dict[int, PromptRow] = field(default_factory=dict)
     visits: dict[tuple[str, int], VisitRow | None] = field(default_factory=dict)
+    calls: dict[tuple[str, str], CallRow] = field(default_factory=dict)
+    pools: dict[tuple[str, int, str], PoolRow] = field(default_factory=dict)
     collected: dict[bytes, int] = field(default_factory=dict)
     set_aside: list[tuple[int, int, int, bytes]] = field(default_factory=list)
     vault: list[VaultRow] = field(default_factory=list)
@@ -196,6 +227,8 @@ class Writes:
                 self.epochs,
                 self.prompts,
                 self.visits,
+                self.calls,
+                self.pools,
                 self.collected,
                 self.set_aside,
                 self.vault,
@@ -234,6 +267,18 @@ class Store(Protocol):
 
     def visits(self) -> Iterable[VisitRow]:
         """Those that are open."""
+        ...
+
+    def calls(self, names: Sequence[tuple[str, str]]) -> Iterable[CallRow]:
+        """Those of these (site, call) that there are."""
+        ...
+
+    def calls_waiting(self) -> Iterable[CallRow]:
+        """Those that nobody has called back."""
+        ...
+
+    def pool_rows(self) -> Iterable[PoolRow]:
+        """All rows of number pools."""
         ...
 
     def log(self, after: int = 0) -> Iterator[LogRow]:
@@ -279,7 +324,15 @@ class Store(Protocol):
     def prune(self, before_ms: int, most: int) -> int:
         """Drop at most `most` of the oldest log rows, received before then and below the watermark.
 
-        With them go settled prompts and keys of bodies of that age. Returns the rows dropped.
+        With them go settled prompts, calls and keys of bodies of that age. Returns the rows
+        dropped.
+        """
+        ...
+
+    def forget_numbers(self, before_ms: int, most: int) -> int:
+        """Drop the caller's number of calls last heard of before then; of how many, at most `most`.
+
+        Nobody waits to be called back any more then.
         """
         ...
 

@@ -10,32 +10,42 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from cloud_bridge import peppers
 from cloud_bridge.broker import OwnBroker
 from cloud_bridge.clock import Clock
 from cloud_bridge.dispatch import Downlink
 from cloud_bridge.errors import StalledError
 from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.ingest import Ingest
-from cloud_bridge.intake import Intake
+from cloud_bridge.intake import Intake, Lending
+from cloud_bridge.numbers_file import NumbersFile, PoolSpec
 from cloud_bridge.plans import Plans
 from cloud_bridge.queues import Turnstile
 from cloud_bridge.registry import Registry
+from cloud_bridge.routing import RoutingFile
 from cloud_bridge.rules import Rule
 from cloud_bridge.sqlite_store import SqliteStore
+from cloud_bridge.store import CallRow
 from cloud_bridge.subscriber import Subscriber
-from cloud_bridge.turn import Collected, Event, Outcome
+from cloud_bridge.turn import Collected, Event, Outcome, Work
 from edge_sdk.adapters.sqlite import OpenConnection
+from edge_sdk.numbers.lease import Lease
+from edge_sdk.numbers.ledger_rows import UNKNOWN_LEASE, Done, Rows
 from edge_sdk.wire.keys import INCARNATION_BYTES
 from edge_sdk.wire.suite import Suite
 
 log = logging.getLogger(__name__)
 
+NO_LEASE = Done(Rows(), refused=UNKNOWN_LEASE)
+
 
 class Tenancy:
     """`async with Tenancy(...)`: it takes and answers what devices and web shops of a tenant send.
 
-    `tell` gets its events, all of them while `is_watched`; `failed` is called when it cannot go on.
-    Both are called on the event loop.
+    `tell` gets its events, all of them while `is_watched`; `pop` what agents are to be shown,
+    `lease` leases of numbers;
+    `failed` is called when it cannot go on. All are called on the event loop. `secrets_in` is the
+    folder of what must not lie in the database's.
     """
 
     def __init__(
@@ -50,6 +60,9 @@ class Tenancy:
         turnstile: Turnstile,
         open_database: OpenConnection,
         tell: Callable[[str, Sequence[Event]], None],
+        pop: Callable[[str, Sequence[Event]], None],
+        lease: Callable[[str, Sequence[Lease]], None],
+        secrets_in: Path,
         is_watched: Callable[[], bool],
         failed: Callable[[], None],
         most_people: int,
@@ -66,6 +79,10 @@ class Tenancy:
         self._broker = broker
         self._turnstile = turnstile
         self._tell = tell
+        self._pop = pop
+        self._lease = lease
+        self._secrets_in = secrets_in
+        self._home = home
         self._is_watched = is_watched
         self._failed = failed
         self._most_people = most_people
@@ -90,6 +107,7 @@ class Tenancy:
         self.registry.open(self.name)
         self._parts.callback(self._store.close)
         self._store.open(self.name)
+        self.peppers = peppers.load(self._secrets_in / peppers.FILE_NAME, self._suite)
         names = secrets.token_bytes(16)
         intake = Intake(
             self.name,
@@ -99,6 +117,8 @@ class Tenancy:
             self._store,
             most_people=self._most_people,
             is_watched=self._is_watched,
+            peppers=self.peppers,
+            routing=RoutingFile(self._home, self._clock),
         )
         await asyncio.to_thread(intake.restore, self._clock, self._rebuild)
         self.ingest = Ingest(
@@ -115,8 +135,10 @@ class Tenancy:
                 self._clock,
                 self._keep_days,
                 resolving=intake.resolving,
+                calling=intake.calling,
             ),
             plans=self._plans,
+            numbers=NumbersFile(self._home, self._clock),
             turnstile=self._turnstile,
         )
         self.subscriber = Subscriber(self._broker, self.name, self._clock, self.ingest)
@@ -141,6 +163,10 @@ class Tenancy:
         self.subscriber.follow(outcome)
         for answer, duplicate in outcome.answers:
             answer(duplicate)
+        if outcome.pops:
+            self._pop(self.name, outcome.pops)
+        if outcome.leases:
+            self._lease(self.name, outcome.leases)
         if outcome.events:
             self._tell(self.name, outcome.events)
         if outcome.failed:
@@ -151,6 +177,31 @@ class Tenancy:
         told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.ingest.collect(collected, partial(_settle, told))
         return told
+
+    def ask(self, work: Work) -> "asyncio.Future[Any]":
+        """Have work done within a turn. Raises StalledError, now or later."""
+        told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.ingest.ask(work, partial(_settle, told))
+        return told
+
+    def lend(self, site: str, asked: Lending, pool: PoolSpec) -> "asyncio.Future[Done]":
+        """A number for a session, a place or a channel; see Intake.lend. Raises StalledError."""
+        intake, clock = self.ingest.intake, self._clock
+        return self.ask(lambda turn: intake.lend(turn, site, asked, pool.name, clock.wall_ms()))
+
+    def told_of_lease(self, doing: str, lease: str) -> "asyncio.Future[Done]":
+        """Do as the holder of a lease says: "heartbeat", "release". Raises StalledError."""
+        pools, clock = self.ingest.intake.pools, self._clock
+        do = {"heartbeat": pools.heartbeat, "release": pools.release}[doing]
+        return self.ask(lambda turn: do(turn, lease, clock.wall_ms()) or NO_LEASE)
+
+    def live_leases(self) -> "asyncio.Future[list[Lease]]":
+        """The leases that have not ended. Raises StalledError."""
+        return self.ask(lambda _: list(self.ingest.intake.pools.live()))
+
+    def callbacks(self) -> list[CallRow]:
+        """Calls of which the caller gave up, and that nobody has called back."""
+        return list(self.ingest.intake.calling.waiting.values())
 
     def health(self) -> dict[str, Any]:
         """How it is, and what it counted since it started."""
@@ -180,6 +231,8 @@ class Tenancy:
                 "open_visits": intake.visiting.open_visits,
                 "dropped": intake.visiting.dropped,
             },
+            "numbers": dict(intake.pools.health(self._clock.wall_ms())),
+            "callbacks": len(intake.calling.waiting),
             "people": {
                 **intake.people.counted,
                 "in_memory": len(intake.people),
@@ -198,10 +251,10 @@ class Tenancy:
         }
 
 
-def _settle(told: "asyncio.Future[bool]", duplicate: bool | None) -> None:
+def _settle(told: "asyncio.Future[Any]", result: object) -> None:
     if told.done():
         return  # nobody waits for it any more
-    if duplicate is None:
+    if result is None:
         told.set_exception(StalledError("the bridge takes nothing now; send it again"))
     else:
-        told.set_result(duplicate)
+        told.set_result(result)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from cloud_bridge.clock import NO_OFFSET, Offset
 from cloud_bridge.dispatch import Message
 from cloud_bridge.receiving import Ear
 from cloud_bridge.store import PromptRow, Writes
+from edge_sdk.numbers.lease import Lease
 from edge_sdk.wire.touchpoint import Touchpoint
 
 # Where a message came from, for the subscriber to release: lane, connection, message id.
@@ -70,6 +72,8 @@ class Turn:
     registered
               (name, kind, serial) of beacons that have been taken over, or forgotten
     erased    identifiers that have been erased
+    pops      what agents are shown of calls
+    leases    of telephone numbers, that began, went on or ended
     """
 
     writes: Writes = field(default_factory=Writes)
@@ -82,10 +86,16 @@ class Turn:
     registered: list[tuple[str, str, int]] = field(default_factory=list, repr=False)
     erased: list[str] = field(default_factory=list, repr=False)
     events: list[Event] = field(default_factory=list)
+    pops: list[Event] = field(default_factory=list, repr=False)
+    leases: list[Lease] = field(default_factory=list, repr=False)
 
 
-# What is told to whoever waits for a body: whether it was a duplicate; None: it was not taken.
-Answer = Callable[[bool | None], None]
+# What is told to whoever waits: of a body, whether it was a duplicate; of a question, what its work
+# came to. None: it was not taken.
+Answer = Callable[[Any], None]
+# What is to be done within a turn, and what it came to. Raises StorageError before it has changed
+# anything.
+Work = Callable[[Turn], Any]
 
 
 @dataclass(slots=True)
@@ -95,5 +105,7 @@ class Outcome:
     messages: list[Message] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    answers: list[tuple[Answer, bool | None]] = field(default_factory=list)
+    pops: list[Event] = field(default_factory=list, repr=False)
+    leases: list[Lease] = field(default_factory=list, repr=False)
+    answers: list[tuple[Answer, Any]] = field(default_factory=list)
     failed: bool = False

@@ -108,8 +108,8 @@ class Vault:
         return rows
 
     def identifier(self, handle: int) -> str | None:
-        """What a committed handle stands for; None: it was destroyed. Raises StorageError."""
-        row = self._rows.vault_rows([handle]).get(handle)
+        """What a handle stands for; None: it was destroyed. Raises StorageError."""
+        row = self._uncommitted.get(handle) or self._rows.vault_rows([handle]).get(handle)
         if row is None:
             return None
         opened = self._suite.open(row.key, _NAMELESS, _HEADER, row.sealed)

@@ -11,10 +11,23 @@ from starlette.types import Receive, Scope, Send
 
 from cloud_bridge import beacon_desk
 from cloud_bridge.beacon_desk import BeaconDesk
+from cloud_bridge.call_hooks import desk as hooks_desk
+from cloud_bridge.call_hooks.desk import HooksDesk
+from cloud_bridge.call_hooks.hooks_file import PATH as HOOKS_PATH
+from cloud_bridge.calls_web import CallsPorts, add_calls
 from cloud_bridge.collect import MAX_BODY_BYTES, TYPES, Body
 from cloud_bridge.collect_app import CollectApp
 from cloud_bridge.collect_desk import PATH, RETRY_AFTER_S, CollectPorts, Desk
 from cloud_bridge.feed import MAX_WATCHERS, Feed
+from cloud_bridge.numbers_desk import NumbersDesk, NumbersPorts
+from cloud_bridge.numbers_web import (
+    HOT_NUMBERS,
+    NUMBERS_SCHEMAS,
+    LeasesPorts,
+    NumbersApp,
+    add_leases,
+    described_numbers,
+)
 
 _DESCRIPTION = """
 The receiving end of the Edge SDK. Devices speak to it over MQTT, sealed; everything else by these
@@ -54,6 +67,12 @@ answers with `resolver_public_key`, with which the app makes the same identity k
 `DELETE` with `{"id": "app:7f3a"}` forgets the beacon and its key.
 """
 
+_HOOKS = """
+For telephony providers, whose deliveries are known by their signature. Which hooks there are, the
+file `hooks.toml` of a tenant says (docs/call-providers.md). The answer comes when what was told is
+on disk; a provider that asks where to connect a call is told in its own words.
+"""
+
 _FEED = """
 Server-sent events, from now on: `visit`, `continued` (a visit that its devices had cut in pieces
 goes on), `prompt`, `no_prompt` (and which clause of which rule failed), `outcome`, `gap`,
@@ -70,6 +89,10 @@ class Ports:
     health: Callable[[], dict[str, object]]
     feed: Feed
     beacons: BeaconDesk
+    hooks: HooksDesk
+    calls: CallsPorts
+    numbers: NumbersPorts
+    leases: LeasesPorts
 
 
 class Web:
@@ -78,12 +101,15 @@ class Web:
     def __init__(self, ports: Ports) -> None:
         self.desk = Desk(ports.collect)
         self._collect = CollectApp(self.desk)
+        self._numbers = NumbersApp(NumbersDesk(ports.numbers))
         self._rest = _rest(ports)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http" and scope["path"] == PATH:
             await self._collect(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] in HOT_NUMBERS:
+            await self._numbers(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 
@@ -95,8 +121,10 @@ class _Described(FastAPI):
         """See FastAPI."""
         described = super().openapi()
         described["paths"].setdefault(PATH, {"post": _described_collect()})
+        for path, operation in described_numbers().items():
+            described["paths"].setdefault(path, operation)
         components = described.setdefault("components", {})
-        components.setdefault("schemas", {}).update(_SCHEMAS)
+        components.setdefault("schemas", {}).update(_SCHEMAS | NUMBERS_SCHEMAS)
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
             "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
@@ -120,19 +148,46 @@ def _rest(ports: Ports) -> FastAPI:
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
     async def beacons(request: Request) -> Response:
-        raw = bytearray()
-        async for part in request.stream():
-            raw += part
-            if len(raw) > beacon_desk.MAX_BODY_BYTES:
-                break
+        raw = await _body(request, beacon_desk.MAX_BODY_BYTES)
         head = dict(request.headers.raw)
-        status, said = await ports.beacons.answer(request.method, head, bytes(raw))
+        status, said = await ports.beacons.answer(request.method, head, raw)
         return _json(said, status)
 
     path = beacon_desk.PATH
     app.post(path, summary="Register a beacon that rotates", description=_BEACONS)(beacons)
     app.delete(path, summary="Forget a beacon, and its key")(beacons)
+
+    # Every method: which is right, the desk says.
+    @app.api_route(HOOKS_PATH + "{name}", methods=_OTHER_METHODS, include_in_schema=False)
+    @app.post(HOOKS_PATH + "{name}", summary="What a telephony provider tells", description=_HOOKS)
+    async def hooks(request: Request) -> Response:
+        raw = await _body(request, hooks_desk.MAX_BODY_BYTES)
+        scope = request.scope
+        query = scope["query_string"].decode("latin-1")
+        head = dict(request.headers.raw)
+        status, headers, said = await ports.hooks.answer(
+            request.method, scope["path"], query, head, raw
+        )
+        answered = Response(said, status)
+        answered.raw_headers += headers
+        return answered
+
+    add_calls(app, ports.calls)
+    add_leases(app, ports.leases)
     return app
+
+
+_OTHER_METHODS = ["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
+
+
+async def _body(request: Request, most_bytes: int) -> bytes:
+    """A body; of one that is too long so much that it can be seen."""
+    raw = bytearray()
+    async for part in request.stream():
+        raw += part
+        if len(raw) > most_bytes:
+            break
+    return bytes(raw)
 
 
 _COLLECT_RESPONSES: dict[str, dict[str, Any]] = {

@@ -33,6 +33,7 @@ examples:
   edge-sdk gateway --home /var/lib/edge-sdk --broker mqtts://bridge:8883 --plan store.toml
   edge-sdk gateway ... --scanner /dev/serial/by-id/usb-Honeywell_1950-if00
   edge-sdk gateway ... --counter /dev/ttyUSB0@19200 counter.toml
+  edge-sdk gateway ... --modem /dev/ttyUSB2@115200 +33170180000
 
 It runs until SIGTERM or Ctrl-C. Then it ends every open visit, commits what it has, gives the
 bridge some seconds to take it, and exits with 0. What was not delivered is, after the next start.
@@ -80,6 +81,23 @@ def add_commands(commands: "Commands", broker: argparse.ArgumentParser) -> None:
         nargs=2,
         metavar=("PORT[@BAUD]", "FENCES.toml"),
         help="a GNSS receiver, and the fenced places whose visits it makes (docs/sources.md)",
+    )
+    one.add_argument(
+        "--modem",
+        action="append",
+        nargs=2,
+        default=[],
+        metavar=("PORT[@BAUD]", "NUMBER"),
+        help="a modem at a telephone line or with a SIM, and the number that people dial to reach"
+        " it, as +33170180000 (docs/call-lines.md); may be given several times",
+    )
+    one.add_argument(
+        "--caller-id",
+        action="append",
+        nargs=2,
+        default=[],
+        metavar=("PORT[@BAUD]", "NUMBER"),
+        help="a box that tells who calls at an analogue line, and its number; likewise",
     )
     one.add_argument(
         "--report",
@@ -151,6 +169,8 @@ def sources_of(
         for at, (port, file) in enumerate(arguments.counter, 1):
             mapping = read_mapping(Path(file))
             sources[f"counter{at}"] = LineDevice(_port(port), mapping, clock=device.clock)
+    if arguments.modem or arguments.caller_id:
+        sources |= _telephones(arguments, device)
     if arguments.gnss:
         sources["gnss"] = _fenced(arguments.gnss, device, name)
     return sources
@@ -169,6 +189,21 @@ def _radio(store: StorePlan, device: Device) -> Source:
     if not LINUX and len(receivers) == 1:
         receivers = {THE_ONLY_ADAPTER: next(iter(store.adapters))}
     return Bluetooth(receivers, clock=device.clock)
+
+
+def _telephones(arguments: argparse.Namespace, device: Device) -> dict[str, Source]:
+    from edge_sdk.sources.call_touchpoints import CallTouchpoints  # noqa: PLC0415
+    from edge_sdk.sources.caller_id_box import CallerIdBox  # noqa: PLC0415
+    from edge_sdk.sources.modem import Modem  # noqa: PLC0415
+
+    found: dict[str, Source] = {}
+    for at, (port, number) in enumerate(arguments.modem, 1):
+        modem = Modem(_port(port), number, clock=device.clock)
+        found[f"modem{at}"] = CallTouchpoints(modem)
+    for at, (port, number) in enumerate(arguments.caller_id, 1):
+        box = CallerIdBox(_port(port), number, clock=device.clock)
+        found[f"caller-id{at}"] = CallTouchpoints(box)
+    return found
 
 
 def _fenced(said: Sequence[str], device: Device, name: str) -> Source:

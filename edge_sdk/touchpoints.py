@@ -173,6 +173,13 @@ def call(
     )
 
 
+def call_outcome(
+    *, call: str, outcome: str, agent: str | None = None, at_ms: int | None = None
+) -> Touchpoint:
+    """What a call came to, as who answered it says: "sale", "appointment", "called_back" ..."""
+    return make("call.outcome", at_ms, call=call, outcome=outcome, agent=agent)
+
+
 def number_lease(
     *,
     pool: str,

@@ -1,13 +1,13 @@
-"""The command `store-simulator`: the simulated store, a crowd, radio, mix, serial devices."""
+"""The command `store-simulator`: the simulated store, crowd, radio, mix, serial devices, calls."""
 
 import argparse
 import os
 import sys
 
 from edge_sdk.errors import ConfigError
-from simulators.commands import crowd, day, mix, radio, serial
+from simulators.commands import crowd, day, mix, phone, radio, serial
 
-COMMANDS = (day, crowd, radio, mix, serial)
+COMMANDS = (day, crowd, radio, mix, serial, phone)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="store-simulator", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="{day,crowd,radio,mix,serial}")
+    commands = parser.add_subparsers(required=True, metavar="{day,crowd,radio,mix,serial,phone}")
     for command in COMMANDS:
         command.add_command(commands)
     return parser

@@ -88,7 +88,9 @@ class PseudoPort:
             return 0
 
     def heard(self) -> bytes:
-        """What was written to the port since it was last asked."""
+        """What was written to the port since it was last asked; nothing while it is unplugged."""
+        if self._device < 0:
+            return b""
         try:
             return os.read(self._device, 65_536)
         except BlockingIOError:

@@ -21,7 +21,7 @@ from cloud_bridge.inspection.reading import size_of, typed
 from cloud_bridge.restoring import trouble_of
 from cloud_bridge.schemes import KIND_BITS
 from cloud_bridge.sqlite_schema import GIVEN_UP, VERSION
-from cloud_bridge.store import BATCH, DECISION, GAPS, WAITING, Marks
+from cloud_bridge.store import BATCH, DECISION, GAPS, JOIN, WAITING, Marks
 from edge_sdk.adapters.sqlite import Connection
 from edge_sdk.errors import ConfigError, CorruptError, StorageError
 
@@ -34,7 +34,7 @@ _FAR_ROWS = 200_000
 _EPOCH = int, int, (int, NoneType), int, int, int, bytes
 _RECENT = int, int, int, int, int
 _ROW = int, int, str, (int, NoneType), int, int, int, int, int, int
-_KINDS: dict[object, str] = {BATCH: "batch", GAPS: "gaps", DECISION: "decision"}
+_KINDS: dict[object, str] = {BATCH: "batch", GAPS: "gaps", DECISION: "decision", JOIN: "join"}
 
 
 def _no_progress(_done: float) -> None:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 KNOWN, WITHHELD, UNAVAILABLE, UNPARSABLE = "known", "withheld", "unavailable", "unparsable"
-# The most telling first: of two reports of one call the better one holds.
-STATES = (KNOWN, WITHHELD, UNAVAILABLE, UNPARSABLE)
+# The most telling first: of two reports of one call the better one holds. UNAVAILABLE is the last,
+# because it is also what an event says that says nothing of the caller.
+STATES = (KNOWN, WITHHELD, UNPARSABLE, UNAVAILABLE)
 
 SCHEME = "tel:"
 

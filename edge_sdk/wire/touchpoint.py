@@ -223,6 +223,7 @@ TYPES = (
             ("accuracy_cm", INT),
         ),
     ),
+    (31, "call.outcome", CALLS, False, (("call", TEXT), ("outcome", TEXT), ("agent", TEXT))),
 )
 
 CODES = {row[1]: row[0] for row in TYPES}

@@ -13,11 +13,12 @@ from cloud_bridge import restoring
 from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.identity import Links, without
 from cloud_bridge.intake import Intake
-from cloud_bridge.people import TOTALS, People, Subject, unpacked
+from cloud_bridge.people import TOTALS, People
+from cloud_bridge.record import Subject, unpacked
 from cloud_bridge.registry import Registry
 from cloud_bridge.schemes import KIND_BITS
 from cloud_bridge.sqlite_store import SqliteStore
-from cloud_bridge.store import DECISION, GAPS, PromptRow, Rewrite, SubjectRow, Writes
+from cloud_bridge.store import DECIDED, GAPS, PromptRow, Rewrite, SubjectRow, Writes
 from cloud_bridge.turn import Arrival, Collected, Turn
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.sqlite import OpenConnection
@@ -160,14 +161,14 @@ class StartedBridge:
 
     def logged(self) -> Counter[Message]:
         """How often each message of a device is in the log."""
-        rows = (row for row in self.store.log() if row.kind != DECISION)
+        rows = (row for row in self.store.log() if row.kind not in DECIDED)
         return Counter((row.device, row.epoch, row.seq) for row in rows if row.device is not None)
 
     def at_odds(self) -> str:
         """Whether a cursor claims what the log does not hold, or does not know what it does."""
         logged: dict[tuple[int, int], set[int]] = {}
         for row in self.store.log():
-            if row.device is None or row.kind == DECISION:
+            if row.device is None or row.kind in DECIDED:
                 continue
             numbers = logged.setdefault((row.device, row.epoch), {0})  # a hello is not logged
             numbers.add(row.seq)

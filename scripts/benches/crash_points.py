@@ -26,13 +26,14 @@ import apsw
 from benches import _report
 from benches._crash_bridge import BridgeUnderCrash
 from benches._crash_history import History, Subject, Verdict, judge
+from benches._crash_numbers import NumbersUnderCrash
 from benches._crash_outbox import OutboxUnderCrash
 from edge_sdk.adapters.sqlite import Connection, OpenConnection
 from edge_sdk.key_slots import OpenSlots
 from simulators.disk import KEEP_PERCENT, DirectorySynced, Disk, Event, Synced, put
 
 SUBJECTS: dict[str, type[Subject]] = {
-    subject.name: subject for subject in (OutboxUnderCrash, BridgeUnderCrash)
+    subject.name: subject for subject in (OutboxUnderCrash, BridgeUnderCrash, NumbersUnderCrash)
 }
 CHECKPOINT_PAGES = 100
 SPACING = 8  # events between two points, however few syncs there are

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benches._crash_bridge import BridgeUnderCrash
+from benches._crash_numbers import NumbersUnderCrash
 from benches._crash_outbox import OutboxUnderCrash
 from benches.crash_points import SUBJECTS, Tally, campaign, chosen, main
 from cloud_bridge.snapshot import Snapshot
@@ -13,7 +14,7 @@ from cloud_bridge.store import Writes
 from edge_sdk.key_slots import OpenSlots, SlotFile
 from simulators.disk import Created, Disk, Event, Synced, Written
 
-POINTS = {"outbox": 40, "bridge": 12}
+POINTS = {"outbox": 40, "bridge": 12, "numbers": 40}
 
 
 def found(tally: Tally) -> dict[str, int]:
@@ -25,7 +26,7 @@ def found(tally: Tally) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("name", ["outbox", "bridge"])
+@pytest.mark.parametrize("name", ["outbox", "bridge", "numbers"])
 def test_a_power_cut_costs_nothing(name: str) -> None:
     subject = BridgeUnderCrash(starts=4) if name == "bridge" else SUBJECTS[name]()
     tally = campaign(subject, seed=1, points=POINTS[name])
@@ -37,6 +38,10 @@ def test_a_power_cut_costs_nothing(name: str) -> None:
 def test_without_full_synchronization_the_outbox_loses() -> None:
     tally = campaign(OutboxUnderCrash(), seed=1, points=20, synchronous="NORMAL")
     assert tally.lost > 0
+
+
+def test_without_full_synchronization_the_numbers_are_lost() -> None:
+    assert campaign(NumbersUnderCrash(), seed=1, points=20, synchronous="NORMAL").lost > 0
 
 
 def test_without_any_the_outbox_is_damaged_as_well() -> None:

@@ -17,7 +17,7 @@ from cloud_bridge.registry import Device
 from cloud_bridge.rules import Rule
 from cloud_bridge.snapshot import Snapshot
 from cloud_bridge.sqlite_store import SqliteStore
-from cloud_bridge.store import DECISION, LogRow
+from cloud_bridge.store import DECIDED, LogRow
 from cloud_bridge.turn import Arrival, Collected, Turn
 from edge_sdk.adapters.sqlite import Connection, OpenConnection, open_connection
 from edge_sdk.wire.enrolment import Enrolment
@@ -223,7 +223,7 @@ class Life:
 
     def logged(self) -> list[LogRow]:
         """The log; without the bodies of batches, which differ in what is sealed in them."""
-        return [row if row.kind == DECISION else replace(row, body=b"") for row in self.store.log()]
+        return [row if row.kind in DECIDED else replace(row, body=b"") for row in self.store.log()]
 
 
 def quiet(home: Path, steps: Sequence[Step]) -> Life:

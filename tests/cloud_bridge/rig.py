@@ -13,12 +13,13 @@ from cloud_bridge.errors import StalledError
 from cloud_bridge.housekeeping import Housekeeping
 from cloud_bridge.ingest import Ingest
 from cloud_bridge.intake import Intake
+from cloud_bridge.numbers_file import NumbersFile
 from cloud_bridge.people import digest
 from cloud_bridge.plans import Plans
 from cloud_bridge.registry import Registry
 from cloud_bridge.rules import Rule
 from cloud_bridge.sqlite_store import SqliteStore
-from cloud_bridge.turn import Arrival, Event, Outcome
+from cloud_bridge.turn import Arrival, Event, Outcome, Turn
 from edge_sdk.adapters.sqlite import OpenConnection, open_connection
 from edge_sdk.wire.seal import Refused
 from edge_sdk.wire.topics import LIVE, device_of
@@ -83,6 +84,7 @@ class Rig:
             downlink=Downlink(SUITE, TENANT, self._incarnation),
             clock=self.clock,
             plans=Plans(self.registry.path.parent),
+            numbers=NumbersFile(self.registry.path.parent, self.clock),
             deliver=self._deliver,
             housekeeping=Housekeeping(
                 self.store,
@@ -171,6 +173,15 @@ class Rig:
         if duplicate is None:
             raise StalledError("not taken")
         return duplicate
+
+    def erase(self, identifiers: Sequence[str]) -> Turn:
+        """Erase between two turns, as the bridge would; the turn that did."""
+        turn = Turn()
+        with self.ingest._state:
+            self.intake.erase(turn, identifiers)
+            self.intake.finish(turn)
+            self.store.commit(turn.writes)
+        return turn
 
     def digest(self) -> str:
         """One hash of all that is derived, in memory and on disk."""

@@ -12,6 +12,11 @@ import httpx
 import uvicorn
 
 from cloud_bridge.beacon_desk import BeaconDesk
+from cloud_bridge.call_feed import CallFeed
+from cloud_bridge.call_hooks.board import HookBoard
+from cloud_bridge.call_hooks.desk import HookPorts, HooksDesk
+from cloud_bridge.calls_desk import CallsDesk
+from cloud_bridge.calls_web import CallsPorts
 from cloud_bridge.clock import Clock, SystemClock
 from cloud_bridge.collect_desk import CollectPorts
 from cloud_bridge.connections import BoundedHttp, age
@@ -19,9 +24,14 @@ from cloud_bridge.errors import StalledError
 from cloud_bridge.feed import Feed
 from cloud_bridge.hot_http import speaking_to
 from cloud_bridge.keys import KeyRing
+from cloud_bridge.numbers_desk import NumbersPorts
+from cloud_bridge.numbers_web import LeaseFeed, LeasesPorts
 from cloud_bridge.registry import Registry
-from cloud_bridge.turn import Collected
+from cloud_bridge.staff_door import StaffDoor
+from cloud_bridge.tenancy import NO_LEASE
+from cloud_bridge.turn import Collected, Work
 from cloud_bridge.web import Ports, Web
+from edge_sdk.calls.model import CallEvent
 from tests.cloud_bridge.little_device import SUITE
 from tests.cloud_bridge.rig import SITE, TENANT, Rig
 
@@ -38,6 +48,10 @@ class Door:
         self.is_hot = is_hot
         self.ring = KeyRing()
         self.counted: Counter[str] = Counter()
+        self.pops = CallFeed()
+        self.leases = LeaseFeed()
+        self.lent: Counter[str] = Counter()
+        self.hooked: Counter[str] = Counter()
         self.collect: Callable[[str, Collected], Awaitable[bool]] = self._collect
         self.clock = clock or SystemClock()
         self.url = ""
@@ -57,6 +71,23 @@ class Door:
             raise StalledError("not taken")
         return duplicate
 
+    async def _take(self, tenant: str, site: str, key: bytes, events: Sequence[CallEvent]) -> bool:
+        touchpoints = [event.touchpoint() for event in events]
+        return await self.collect(tenant, Collected(key, site, self.clock.wall_ms(), touchpoints))
+
+    async def ask(self, work: Work) -> Any:
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[Any] = loop.create_future()
+
+        def answer(result: object) -> None:
+            loop.call_soon_threadsafe(told.set_result, result)
+
+        self.rig.ingest.ask(work, answer)
+        result = await told
+        if result is None:
+            raise StalledError("not taken")
+        return result
+
     def key(self, site: str = SITE, origins: Sequence[str] = (ORIGIN,), burst: int = PLENTY) -> str:
         """A new key; the bridge has to find it by itself."""
         with self.rig.registry_of_another() as registry:
@@ -72,8 +103,38 @@ class Door:
 
         ports = CollectPorts(self.clock, self.ring, collect, self.look, self.counted)
         home = self.rig.registry.path.parent
-        beacons = BeaconDesk(SUITE, self.clock, self.ring, lambda _: Registry(home), self.look)
-        return Web(Ports(ports, lambda: {"status": "ok"}, feed or Feed(), beacons))
+        door = StaffDoor(self.clock, self.ring, self.look)
+        beacons = BeaconDesk(SUITE, self.clock, door, lambda _: Registry(home))
+        calls = CallsDesk(
+            self.clock,
+            door,
+            waiting=lambda _: list(self.rig.intake.calling.waiting.values()),
+            number=lambda _, sealed: self.rig.intake.peppers.open(sealed),
+            collect=collect,
+        )
+        shown = CallsPorts(calls, self.pops)
+        intake, clock = self.rig.intake, self.rig.clock
+        numbers = NumbersPorts(
+            self.clock,
+            self.ring,
+            self.look,
+            lend=lambda _, site, asked, spec: self.ask(
+                lambda turn: intake.lend(turn, site, asked, spec.name, clock.wall_ms())
+            ),
+            tell=lambda _, doing, lease: self.ask(
+                lambda turn: getattr(intake.pools, doing)(turn, lease, clock.wall_ms()) or NO_LEASE
+            ),
+            pool=lambda _, name: intake.pools.find(name),
+            counted=self.lent,
+        )
+        leases = LeasesPorts(
+            door, self.leases, lambda _: self.ask(lambda _: list(intake.pools.live()))
+        )
+        board = HookBoard({TENANT: home}, self.clock, {"HOOK_SECRET": "token"})
+        hooks = HooksDesk(HookPorts(self.clock, board.find, self._take, self.hooked))
+        health: dict[str, object] = {"status": "ok"}
+        told = feed or Feed()
+        return Web(Ports(ports, lambda: health, told, beacons, hooks, shown, numbers, leases))
 
     async def says(self, *parts: bytes, pause_s: float = 0.0) -> tuple[int, dict[str, str], bytes]:
         """What is answered to raw bytes; the connection is closed behind them."""

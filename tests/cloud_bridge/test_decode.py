@@ -44,8 +44,21 @@ def answer(decoder: Callable[[bytes], list[Touchpoint]], plaintext: bytes) -> ob
 
 def agree(kind: int, plaintext: bytes) -> object:
     ours = answer(lambda data: decode(kind, data).touchpoints(), plaintext)
-    assert ours == answer(REFERENCE[kind], plaintext)
+    theirs = answer(REFERENCE[kind], plaintext)
+    assert ours == (filled(theirs) if isinstance(theirs, list) else theirs)
     return ours
+
+
+def filled(touchpoints: list[Touchpoint]) -> list[Touchpoint]:
+    """Those of one unknown type with as many values as the longest of them, as in columns."""
+    longest: dict[int, int] = {}
+    for t in touchpoints:
+        longest[t.code] = max(longest.get(t.code, 0), len(t.values))
+    missing = [(None,) * (longest[t.code] - len(t.values)) for t in touchpoints]
+    return [
+        Touchpoint(t.code, t.at_ms, t.values + nils)
+        for t, nils in zip(touchpoints, missing, strict=True)
+    ]
 
 
 def deflated(data: bytes) -> bytes:
@@ -69,7 +82,7 @@ def test_every_malformed_vector_is_refused(vector: dict[str, Any]) -> None:
 
 @given(BATCHES)
 def test_whatever_can_be_encoded_is_decoded(touchpoints: list[Touchpoint]) -> None:
-    assert agree(ROWS, encode_rows(touchpoints)) == touchpoints
+    assert agree(ROWS, encode_rows(touchpoints)) == filled(touchpoints)
     columns = encode_columns(touchpoints)
     agree(COLUMNS, columns)
     inflated = decode(DEFLATED, deflated(columns)).touchpoints()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cloud_bridge.batch import Batch
-from cloud_bridge.people import profile_in
+from cloud_bridge.record import profile_in
 from cloud_bridge.store import BATCH, Writes
 from cloud_bridge.turn import Arrival, Collected, Turn
 from edge_sdk.adapters import apsw_sqlite

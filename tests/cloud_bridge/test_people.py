@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud_bridge import people as module
-from cloud_bridge.people import Offered, profile_in, unpacked
+from cloud_bridge.people import Offered
 from cloud_bridge.profile import MAX_INTERESTS, MAX_OFFERS, MAX_PURPOSES, Profile
+from cloud_bridge.record import profile_in, unpacked
 from cloud_bridge.store import SubjectRow, Writes
 from edge_sdk.wire.touchpoint import Touchpoint, make
 from tests.cloud_bridge.little_device import START_MS
@@ -248,4 +250,4 @@ def test_any_touchpoints_come_to_the_same_again(
 
 def test_a_decision_hides_its_visitor_and_survives_packing() -> None:
     offered = Offered((1 << 63) - 1, 4711, "tasting", 50, 2)
-    assert module.unpack_offered(module._pack(offered)) == offered
+    assert module.unpack_offered(msgspec.msgpack.encode(offered)) == offered

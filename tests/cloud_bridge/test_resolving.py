@@ -9,7 +9,7 @@ import pytest
 
 from cloud_bridge import plans
 from cloud_bridge.batch import Batch
-from cloud_bridge.people import stays_in
+from cloud_bridge.record import stays_in
 from cloud_bridge.schemes import OTHER, kind_of_handle
 from cloud_bridge.store import BATCH
 from edge_sdk.presence.eid_table import EidTable

@@ -7,7 +7,7 @@ import pytest
 
 from cloud_bridge import stitching
 from cloud_bridge.beacons import Beacon
-from cloud_bridge.people import stays_in
+from cloud_bridge.record import stays_in
 from cloud_bridge.turn import Arrival, Turn
 from edge_sdk.wire.topics import BULK, LIVE
 from edge_sdk.wire.touchpoint import Touchpoint

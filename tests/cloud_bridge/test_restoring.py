@@ -8,8 +8,8 @@ import pytest
 from cloud_bridge import sqlite_store
 from cloud_bridge.batch import Batch
 from cloud_bridge.errors import SnapshotError
-from cloud_bridge.people import profile_in
 from cloud_bridge.profile import Profile
+from cloud_bridge.record import profile_in
 from cloud_bridge.store import BATCH, DECISION, GAPS, SNAPSHOT_VERSION, LogRow, Marks, Writes
 from edge_sdk.adapters.sqlite import open_connection
 from edge_sdk.wire.touchpoint import Touchpoint, make

@@ -37,7 +37,13 @@ def test_health_and_documentation(tmp_path: Path) -> None:
             schema = schemas[reference.removeprefix("#/components/schemas/")]
             assert set(schema["required"]) == {"session", "id", "events"}
             assert "page.view" in schemas
-            assert set(described["paths"]) == {"/collect", "/health", "/feed", "/beacons"}
+            hooks = "/calls/hooks/{name}"
+            calls = {f"/calls/{name}" for name in ("feed", "callbacks", "outcomes")}
+            others = {"/collect", "/health", "/feed", "/beacons"}
+            names = ("lease", "heartbeat", "release", "leases")
+            numbers = {f"/numbers/{name}" for name in names}
+            assert set(described["paths"]) == {*others, *calls, *numbers, hooks}
+            assert set(described["paths"][hooks]) == {"post"}
 
         ask(rig, questions)
 

@@ -117,7 +117,7 @@ def test_an_end_without_an_answer_was_missed() -> None:
 
 
 def test_of_two_reports_of_the_caller_the_better_one_holds() -> None:
-    callers = [SHE, Caller(WITHHELD), Caller(UNAVAILABLE), Caller(UNPARSABLE)]
+    callers = [SHE, Caller(WITHHELD), Caller(UNPARSABLE), Caller(UNAVAILABLE)]
     for one, other in pairwise(callers):
         assert better(one, other) == better(other, one) == one
 
