@@ -121,14 +121,15 @@ def attribute(
     found: dict[str, list[_Expected]] = {}
     expected: list[float] = []
     for lease in begun:
-        share = None if lease.kind != SESSION else min(1.0, max(0.0, chances(lease.intent)))
-        if share is None:
+        share = None
+        if lease.kind != SESSION:
             per_s = _standing_per_s(at_ms, lease, model)
         else:
-            had = min(1.0, max(0.0, called.get(lease.id, 0.0))) if called else 0.0
+            share = _bounded(chances(lease.intent))
+            had = _bounded(called[lease.id]) if called and lease.id in called else 0.0
             expected.append(share * (1.0 - had))
-            age_s = max(0, at_ms - lease.since_ms) / 1000
-            per_s = expected[-1] * model.mix.density_per_s(age_s)
+            age_ms = at_ms - lease.since_ms
+            per_s = expected[-1] * model.mix.density_per_s(age_ms / 1000 if age_ms > 0 else 0.0)
         # Each erased one stands alone: nobody knows any more which of them were one person.
         holder = lease.holder or f"erased {lease.id}"
         found.setdefault(holder, []).append(_Expected(per_s, lease, share))
@@ -158,6 +159,10 @@ class _Expected(NamedTuple):
     per_s: float
     lease: Lease
     chance: float | None
+
+
+def _bounded(share: float) -> float:
+    return share if 0.0 <= share <= 1.0 else float(share > 1.0)
 
 
 def _candidate(at_ms: int, held: Sequence[_Expected], share: float) -> Candidate:
