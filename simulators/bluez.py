@@ -223,7 +223,9 @@ class BlueZ:
         self._called.set()
         return self._of_adapter(client, adapter, message)
 
-    def _of_adapter(self, client: Client, adapter: AdapterState, message: Message) -> Message | None:
+    def _of_adapter(  # noqa: PLR0912  a call a branch
+        self, client: Client, adapter: AdapterState, message: Message
+    ) -> Message | None:
         done = Message.new_method_return(message)
         match message.interface, message.member, message.body:
             case "org.bluez.Adapter1", "SetDiscoveryFilter", [filters]:

@@ -258,7 +258,7 @@ async def test_leaving_amid_a_reset_does_not_leave_the_adapter_off(order: str) -
 @in_a_loop
 async def test_leaving_between_off_and_on_does_not_leave_the_adapter_off() -> None:
     clock = StoppedBetween()
-    async with BlueZ() as peer:
+    async with BlueZ():
         async with source(clock=clock):
             await clock.between.wait()
             assert not await bluez.powered("hci0")
