@@ -22,7 +22,7 @@ from edge_sdk.numbers.attribution import NAMED, Attribution, attribute
 from edge_sdk.numbers.delay_model import DelayModel
 from edge_sdk.numbers.lease import PLACE, SESSION, Lease
 from edge_sdk.numbers.ledger_rows import OPEN, Done, Rows
-from edge_sdk.numbers.pool import Pool
+from edge_sdk.numbers.pool import LENDER, Pool
 from edge_sdk.numbers.terms import FOREVER_MS
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ class _Known:
     pool: Pool
     spec: PoolSpec | None
     model: DelayModel = field(default_factory=DelayModel)
+    called: dict[str, float] = field(default_factory=dict)  # lease -> how probably it has called
     fitted_ms: int = 0
 
 
@@ -72,7 +73,6 @@ class Pools:
         self._counted = counted
         self._pools: dict[str, _Known] = {}
         self._of: dict[str, str] = {}  # number -> pool
-        self._called: dict[str, float] = {}  # lease -> how probably it has called already
         self._ticked_ms = 0
 
     def __len__(self) -> int:
@@ -85,7 +85,9 @@ class Pools:
             rows.setdefault(row.pool, []).append(row)
         for name, listed in rows.items():
             free = Allocation((), split=True)
-            pool = Pool.restored(name, free, pool_rows.read(listed), tenant=self._tenant)
+            lender = _lender(name)
+            stored = pool_rows.read(listed)
+            pool = Pool.restored(name, free, stored, tenant=self._tenant, lender=lender)
             known = self._pools[name] = _Known(pool, None)
             for row in listed:
                 if row.kind == MODEL:
@@ -130,6 +132,7 @@ class Pools:
             tenant=self._tenant,
             terms=spec.terms,
             fallback=spec.fallback,
+            lender=_lender(spec.name),
         )
 
     def _add(self, turn: Turn, name: str, known: _Known, now_ms: int) -> None:
@@ -220,7 +223,7 @@ class Pools:
         waiting = [
             max(0, now_ms - lease.since_ms) / 1000
             for lease in sessions[-_MOST_WAITING:]
-            if lease.id not in self._called
+            if lease.id not in known.called
         ]
         known.model.fit(waiting, draws=0)
         turn.writes.pools[name, MODEL, ""] = PoolRow(name, MODEL, "", _pack(known.model.state()))
@@ -233,7 +236,8 @@ class Pools:
         turn.leases += done.changes.leases
         for lease in done.changes.leases:
             if lease.ended_ms is not None and lease.kind == SESSION:
-                self._pools[name].pool.learned(lease.intent, lease.id in self._called)
+                known = self._pools[name]
+                known.pool.learned(lease.intent, lease.id in known.called)
 
     # What calling asks (`calling.Numbers`)
 
@@ -248,7 +252,7 @@ class Pools:
             return None
         known = self._pools[name]
         past = known.pool.past(number)
-        found = attribute(at_ms, past, known.model, called=self._called)
+        found = attribute(at_ms, past, known.model, called=known.called)
         return _named(found, past, at_ms, lease)
 
     def called(self, number: str, at_ms: int, handle: int | None, *, confirmed: bool) -> None:
@@ -265,9 +269,9 @@ class Pools:
         if handle is None or not hers:
             known.model.unconfirmed()
             return
-        if len(self._called) >= _MOST_CALLED:
-            del self._called[next(iter(self._called))]
-        self._called[hers[-1].id] = 1.0
+        if len(known.called) >= _MOST_CALLED:
+            del known.called[next(iter(known.called))]
+        known.called[hers[-1].id] = 1.0
         if confirmed:
             known.model.called((at_ms - hers[-1].since_ms) / 1000)
         else:
@@ -304,6 +308,11 @@ def _named(found: Attribution, past: Sequence[Lease], at_ms: int, lease: str | N
         tuple(handle for handle in handles if handle is not None),
         place,
     )
+
+
+def _lender(pool: str) -> str:
+    """A lease is named without its pool: two pools of a tenant give no two the same id."""
+    return f"{LENDER}.{pool}"
 
 
 def _handle(holder: str) -> int | None:

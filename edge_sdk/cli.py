@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_sdk import doctor_cli, gateway_cli, plan_cli, survey_cli
+from edge_sdk import call_gateway_cli, doctor_cli, gateway_cli, plan_cli, survey_cli
 from edge_sdk.adapters.aes import AesCcm
 from edge_sdk.adapters.sqlite import configure, open_connection, translated
 from edge_sdk.device import Device, DeviceConfig, enrol
@@ -29,6 +29,7 @@ examples:
     | edge-sdk send --home kiosk-1 --broker mqtt://127.0.0.1:1883
   edge-sdk prompts --home kiosk-1 --broker mqtt://127.0.0.1:1883
   edge-sdk gateway --home gateway-1 --broker mqtt://127.0.0.1:1883 --plan store.toml
+  edge-sdk calls --help
   edge-sdk plan check store.toml --svg store.svg
   edge-sdk survey store.toml --listen 0.0.0.0:8100
   edge-sdk doctor --home kiosk-1 --broker mqtt://127.0.0.1:1883
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("prompts", help=what, description=what, parents=[broker])
     one.set_defaults(run=lambda arguments: _run(_prompts(arguments)))
     gateway_cli.add_commands(commands, broker)
+    call_gateway_cli.add_command(commands, broker)
     plan_cli.add_commands(commands)
     survey_cli.add_commands(commands)
     doctor_cli.add_commands(commands)

@@ -24,6 +24,7 @@ MONITOR = "org.bluez.AdvertisementMonitor1"
 BUS_VARIABLE = "DBUS_SYSTEM_BUS_ADDRESS"
 NOT_READY = "org.bluez.Error.NotReady"
 FAILED = "org.bluez.Error.Failed"
+BUSY = "org.bluez.Error.Busy"
 
 
 class BlueZ:
@@ -53,6 +54,7 @@ class BlueZ:
         self._max_devices = max_devices
         self._export = export
         self._denied: set[str] = set()
+        self._switching: dict[str, list[tuple[Client, Message]]] = {}
         self._adapters = {name: self._fresh(name, number) for number, name in enumerate(adapters)}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._bus: Bus | None = None
@@ -143,6 +145,15 @@ class BlueZ:
         """Somebody else switches an adapter on or off."""
         self._adapters[adapter].power(on)
 
+    def switch_slowly(self, adapter: str) -> None:
+        """From now on it is busy with an order to switch, until `switch_now`; it takes no other."""
+        self._switching[adapter] = []
+
+    def switch_now(self, adapter: str) -> None:
+        """What was ordered is done and answered, and further orders are again done at once."""
+        for client, message in self._switching.pop(adapter):
+            client.send(self._switched(self._adapters[adapter], message))
+
     def unplug(self, adapter: str) -> None:
         """An adapter is gone, and its devices with it."""
         self._adapters[adapter].unplug()
@@ -212,7 +223,9 @@ class BlueZ:
         self._called.set()
         return self._of_adapter(client, adapter, message)
 
-    def _of_adapter(self, client: Client, adapter: AdapterState, message: Message) -> Message:
+    def _of_adapter(  # noqa: PLR0912  a call a branch
+        self, client: Client, adapter: AdapterState, message: Message
+    ) -> Message | None:
         done = Message.new_method_return(message)
         match message.interface, message.member, message.body:
             case "org.bluez.Adapter1", "SetDiscoveryFilter", [filters]:
@@ -244,10 +257,19 @@ class BlueZ:
                 return Message.new_method_return(message, "v", [adapter.properties()[wanted]])
             case _, "GetAll", _:
                 return Message.new_method_return(message, "a{sv}", [adapter.properties()])
-            case _, "Set", [_, "Powered", Variant() as value]:
-                adapter.power(bool(value.value))
-                return done
+            case _, "Set", [_, "Powered", Variant()]:
+                ordered = self._switching.get(adapter.name)
+                if ordered is None:
+                    return self._switched(adapter, message)
+                if ordered:
+                    return Message.new_error(message, BUSY, "Busy")
+                ordered.append((client, message))
+                return None
         return Message.new_error(message, UNKNOWN_METHOD, "no such method")
+
+    def _switched(self, adapter: AdapterState, message: Message) -> Message:
+        adapter.power(bool(message.body[2].value))
+        return Message.new_method_return(message)
 
     def _client_told(self, client: Client, message: Message) -> None:
         """Bleak exports its monitor after it has registered it: only then does BlueZ use it."""

@@ -133,7 +133,9 @@ class Call:
         """Whether somebody answered, as far as is known now."""
         if self.told_duration_ms is not None and self.over_ms is not None:
             return self.told_duration_ms > 0
-        return self.answered_ms is not None
+        # A line that was there for the end alone still knows whether there was something to end.
+        ended_talk = self.over_ms is not None and self.told_cause == "answered"
+        return self.answered_ms is not None or ended_talk
 
     @property
     def state(self) -> str:
@@ -144,12 +146,14 @@ class Call:
 
     @property
     def duration_ms(self) -> int | None:
-        """How long was spoken; 0 where nobody answered; None while it is not over."""
+        """How long was spoken; 0 where nobody answered; None while it is not over, or not known."""
         if self.over_ms is None:
             return None
         if self.told_duration_ms is not None:
             return self.told_duration_ms
-        return max(0, self.over_ms - self.answered_ms) if self.answered_ms is not None else 0
+        if self.answered_ms is None:
+            return None if self.was_answered else 0
+        return max(0, self.over_ms - self.answered_ms)
 
     @property
     def began_ms(self) -> int | None:

@@ -7,10 +7,13 @@ callers from the rest (edge_sdk/numbers/intent_check.py), all are lent as one qu
 part has nothing free gets the other part's: nobody is refused while any number is free.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from edge_sdk.numbers.intent_check import Division, IntentCheck
+
+_REMEMBERED_LENDINGS = 256  # for how many numbers the others hold at once, on average
 
 
 class Free:
@@ -63,7 +66,7 @@ class Allocation:
     `free` is what can be lent; `check` counts what intent scores are worth.
     """
 
-    __slots__ = ("_homes", "_likely", "_split", "check", "free")
+    __slots__ = ("_homes", "_likely", "_others_hold", "_split", "_with_others", "check", "free")
 
     def __init__(self, numbers: Iterable[str], *, split: bool) -> None:
         self.free = Free()
@@ -71,6 +74,8 @@ class Allocation:
         self._split = split
         self._homes: dict[str, int] = {}  # of every number, lent or free: 1 is the likely callers'
         self._likely = 0  # how many are theirs
+        self._with_others: set[str] = set()  # lent to visitors who are not likely to call
+        self._others_hold = 0.0  # how many of these at once, on average
         for number in numbers:
             self.add(number)
 
@@ -100,6 +105,7 @@ class Allocation:
         if home is None:
             raise ValueError("this number is not in the pool")
         self._likely -= home
+        self._with_others.discard(number)
         self.free.discard(number)
 
     def take(self, intent: float | None) -> str | None:
@@ -108,7 +114,15 @@ class Allocation:
         Raises ValueError if the intent is not a probability.
         """
         division = self.division
-        return self.free.pop(None if division is None else int(division.likely(intent)))
+        if division is None:
+            return self.free.pop(None)
+        if division.likely(intent):
+            return self.free.pop(1)
+        self._others_hold += (len(self._with_others) - self._others_hold) / _REMEMBERED_LENDINGS
+        number = self.free.pop(0)
+        if number is not None:
+            self._with_others.add(number)
+        return number
 
     def claim(self, number: str) -> bool:
         """Take this very number, for a visitor who comes back; False if it is not free."""
@@ -121,6 +135,7 @@ class Allocation:
         """
         if number not in self._homes or number in self.free:
             raise ValueError("this number is not lent")
+        self._with_others.discard(number)
         self.free.append(number, self._settled(number))
 
     def learned(self, intent: float | None, called: bool) -> None:
@@ -135,8 +150,12 @@ class Allocation:
         home = self._homes[number]
         if (division := self.division) is None:
             return home
-        most = len(self._homes) - 1
-        wanted = min(max(1, round(division.share * len(self._homes))), most)
+        # Numbers that the others have in their hands rest in nobody's part. With fewer than they
+        # hold at once, they would take the likely callers' all the time.
+        held = math.ceil(self._others_hold + math.sqrt(self._others_hold))
+        numbers = len(self._homes)
+        wanted = min(round(division.share * numbers), numbers - held)
+        wanted = min(max(1, wanted), numbers - 1)
         if home == 0 and self._likely < wanted:
             home, self._likely = 1, self._likely + 1
         elif home == 1 and self._likely > wanted:

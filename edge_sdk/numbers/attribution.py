@@ -119,16 +119,25 @@ def attribute(
         return Attribution(None, reason, (), 1.0)
     chances = chance or _plain_chance(model)
     found: dict[str, list[_Expected]] = {}
+    expected: list[float] = []
     for lease in begun:
-        share = None if lease.kind != SESSION else min(1.0, max(0.0, chances(lease.intent)))
-        per_s = _calls_per_s(at_ms, lease, share, model)
-        if called and share is not None:
-            per_s *= 1.0 - min(1.0, max(0.0, called.get(lease.id, 0.0)))
+        share = None
+        if lease.kind != SESSION:
+            per_s = _standing_per_s(at_ms, lease, model)
+        else:
+            share = _bounded(chances(lease.intent))
+            had = _bounded(called[lease.id]) if called and lease.id in called else 0.0
+            expected.append(share * (1.0 - had))
+            age_ms = at_ms - lease.since_ms
+            per_s = expected[-1] * model.mix.density_per_s(age_ms / 1000 if age_ms > 0 else 0.0)
         # Each erased one stands alone: nobody knows any more which of them were one person.
         holder = lease.holder or f"erased {lease.id}"
         found.setdefault(holder, []).append(_Expected(per_s, lease, share))
     sums = {holder: sum(each.per_s for each in held) for holder, held in found.items()}
-    strangers = model.stray_per_s + _older_per_s(at_ms, begun, left_out, model)
+    strangers = model.stray_per_s
+    if left_out and expected:
+        age_s = max(1, at_ms - begun[-1].since_ms) / 1000
+        strangers += _older_per_s(age_s, expected, left_out, model)
     whole = strangers + sum(sums.values())
     candidates = tuple(
         _candidate(at_ms, found[holder], per_s / whole)
@@ -152,6 +161,10 @@ class _Expected(NamedTuple):
     chance: float | None
 
 
+def _bounded(share: float) -> float:
+    return share if 0.0 <= share <= 1.0 else float(share > 1.0)
+
+
 def _candidate(at_ms: int, held: Sequence[_Expected], share: float) -> Candidate:
     likeliest = max(held, key=lambda each: each.per_s)
     age_ms = max(0, at_ms - likeliest.lease.since_ms)
@@ -171,23 +184,22 @@ def _plain_chance(model: DelayModel) -> Callable[[float | None], float]:
     return lambda intent: model.call_rate if intent is None else intent
 
 
-def _calls_per_s(at_ms: int, lease: Lease, share: float | None, model: DelayModel) -> float:
-    """How many calls a second are to be expected from this holder now."""
-    if share is not None:
-        return share * model.mix.density_per_s(max(0, at_ms - lease.since_ms) / 1000)
-    # A poster is read for as long as it hangs; who read it calls later as others do.
+def _standing_per_s(at_ms: int, lease: Lease, model: DelayModel) -> float:
+    """Calls a second to a poster's or a campaign's number: who read it calls later as others do."""
     gone_ms = 0 if lease.ended_ms is None else max(0, at_ms - lease.ended_ms)
     return _STANDING_PER_S * model.mix.remaining(gone_ms / 1000)
 
 
-def _older_per_s(at_ms: int, begun: list[Lease], left_out: int, model: DelayModel) -> float:
-    """The same from all whose leases are too old to be looked at."""
-    if not left_out:
-        return 0.0
-    span_s = max(0.001, (at_ms - begun[-1].since_ms) / 1000)
-    at_this_pace = len(begun) / span_s * model.mix.remaining(span_s)
-    none_is_younger = left_out * model.mix.density_per_s(span_s)
-    return model.call_rate * min(at_this_pace, none_is_younger)
+def _older_per_s(
+    age_s: float, expected: Sequence[float], left_out: int, model: DelayModel
+) -> float:
+    """Calls a second from all who held the number longer ago than that, and are not looked at.
+
+    `expected` has the chances of those who are: the others are taken to be like them.
+    """
+    at_this_pace = len(expected) / age_s * model.mix.remaining(age_s)
+    none_is_younger = left_out * model.mix.density_per_s(age_s)
+    return sum(expected) / len(expected) * min(at_this_pace, none_is_younger)
 
 
 def _ago(age_ms: int) -> str:

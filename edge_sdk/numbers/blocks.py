@@ -191,15 +191,15 @@ class Reply:
 def block_of(lease_id: str) -> int:
     """The block that a lease was made from; 0: none, it is the bridge's own."""
     lender, _, counter = lease_id.partition("-")
-    digits = lender[1:]
+    digits = lender[1:].partition(".")[0]
     if lender[:1] != "k" or not (digits.isascii() and digits.isdigit() and counter):
         return 0
     return int(digits) if len(digits) < 16 else 0
 
 
-def lender_of(block: int) -> str:
-    """What the ids of the leases from a block begin with."""
-    return f"k{block}"
+def lender_of(block: int, pool: str) -> str:
+    """What the ids of the leases from a block begin with: each pool counts its own blocks."""
+    return f"k{block}.{pool}"
 
 
 def _fields(lease: Lease) -> list[object]:

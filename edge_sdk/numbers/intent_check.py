@@ -143,6 +143,8 @@ class IntentCheck:
         best, best_g = 0, 0.0
         visitors = calls = 0.0
         for cut in range(1, BINS):
+            if not self._visitors[cut - 1]:
+                continue  # the same division as the cut before
             visitors += self._visitors[cut - 1]
             calls += self._calls[cut - 1]
             below = _Part(visitors, calls)

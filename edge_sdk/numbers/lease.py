@@ -10,7 +10,8 @@ KINDS = (SESSION, CHANNEL, PLACE)
 class Lease:
     """A number, who holds it, and from when to when.
 
-    id        unique for ever: "<lender>-<counter>"; lender "b" is the bridge, "k<block>" a store
+    id        unique for ever: "<lender>-<counter>"; lender "b.<pool>" is the bridge,
+              "k<block>.<pool>" a store
     number    E.164, ours: it names nobody
     holder    "scheme:value" ("cookie:...", "kiosk:...", "place:...", "channel:..."); personal
     kind      SESSION, CHANNEL (a campaign's number) or PLACE (a poster's, a kiosk's)

@@ -52,7 +52,8 @@ class Pool:
     """Numbers, their leases, and the blocks of them that stores hold.
 
     `free` orders the free numbers and is empty; `fallback` is shown when there is none. All
-    numbers begin with `prefix`, as "+33" or "+331": a pool is of one region.
+    numbers begin with `prefix`, as "+33" or "+331": a pool is of one region. `lender` begins the
+    ids of its leases: who has several pools gives each another.
     """
 
     def __init__(
@@ -64,13 +65,14 @@ class Pool:
         terms: Terms | None = None,
         fallback: str = "",
         prefix: str = "+",
+        lender: str = LENDER,
     ) -> None:
         self.name = name
         self.prefix = prefix
         self.tenant = tenant
         self._terms = terms if terms is not None else Terms()
         self._lending = Lending(self._terms, free, pool=name, fallback=fallback)
-        self._lending.open_lot(0, Lot(LENDER))
+        self._lending.open_lot(0, Lot(lender))
         self._stores = Stores(self._lending, tenant)
 
     @classmethod
@@ -84,9 +86,12 @@ class Pool:
         terms: Terms | None = None,
         fallback: str = "",
         prefix: str = "+",
+        lender: str = LENDER,
     ) -> "Pool":
         """The pool that wrote these rows. Its clock may be behind theirs: time then stands."""
-        pool = cls(name, free, tenant=tenant, terms=terms, fallback=fallback, prefix=prefix)
+        pool = cls(
+            name, free, tenant=tenant, terms=terms, fallback=fallback, prefix=prefix, lender=lender
+        )
         pool.restore(rows)
         return pool
 

@@ -318,7 +318,7 @@ class SubPool:
         self._lending.terms = block.terms
         self._lending.fallback = block.fallback
         self.file = replace(self.file, fallback=block.fallback)
-        self._lending.open_lot(block.id, Lot(lender_of(block.id), block.expires_ms))
+        self._lending.open_lot(block.id, Lot(lender_of(block.id, self.pool), block.expires_ms))
 
     def _all_leave(self, refused: str, file: FileRow | None = None) -> Done:
         for number in self._lending.rows:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -121,7 +121,7 @@ class Scan:
         self._silence_s = silence_s
         self._reset = reset and LINUX and adapter != THE_ONLY_ADAPTER
         self._known: dict[str, _Known] = {}
-        self._switched_off = False  # by us, and not on again yet
+        self._switched_off = False  # by us, or perhaps so, and not known to be on again yet
 
     @property
     def task_name(self) -> str:
@@ -143,6 +143,11 @@ class Scan:
         finally:
             if self._switched_off:
                 await self._heal()
+            if self._switched_off:
+                log.warning(
+                    "%s: it may be switched off still, amid a reset; `bluetoothctl power on`",
+                    self.task_name,
+                )
 
     async def _scan_and_tell(self) -> None:
         """One scan, until it is silent or fails; that is told."""
@@ -272,16 +277,26 @@ class Scan:
             if not self._switched_off:
                 if not await bluez.powered(self._adapter):
                     return  # somebody has switched it off: that is theirs to undo
-                await bluez.power(self._adapter, on=False)
-                self._switched_off = True
+                await _to_the_end(self._switch(on=False))
                 await self._clock.sleep(_SETTLE_S)
-            await bluez.power(self._adapter, on=True)
-            self._switched_off = False
+            await _to_the_end(self._switch(on=True))
             self.status.resets += 1
         except Exception as error:  # as for a scan: it must be begun again in any case
             kind = error.trouble if isinstance(error, RadioError) else trouble.FAILED
             self._count(f"reset_{kind}")
             log.debug("%s: reset", self.task_name, exc_info=True)
+
+    async def _switch(self, on: bool) -> None:
+        """Switch the adapter. What is not answered may have been done, or be done later."""
+        if sys.platform != "linux":
+            return
+        self._switched_off = True
+        try:
+            await bluez.power(self._adapter, on=on)
+        except RadioError as error:
+            self._switched_off = on or error.trouble == trouble.NO_SERVICE
+            raise
+        self._switched_off = not on
 
     def _recovered(self) -> None:
         if self.status.trouble is not None:
@@ -298,6 +313,26 @@ class Scan:
 
     def _count(self, kind: str) -> None:
         self.status.failures[kind] = self.status.failures.get(kind, 0) + 1
+
+
+async def _to_the_end(work: Coroutine[None, None, None]) -> None:
+    """Await it; whoever is cancelled meanwhile is cancelled when it is done.
+
+    An order to switch that was sent cannot be called back, and while BlueZ carries it out it takes
+    no other: the adapter would stay off.
+    """
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # it is told to nobody: who is cancelled asks no more
+    raise cancelled
 
 
 def _trouble_of(error: Exception) -> tuple[str, str]:

@@ -22,7 +22,7 @@ is worth anything. The first five days are for learning, and are not scored.
     named_error        of those named, above 0.8, wrong ones
     named_coverage     of all calls, strangers' too, those of which somebody was named
     calibration_error  between how sure the likeliest candidate was and how often it was right, ten
-                       bins; by chance alone it is about 0.25 * sqrt(10 / calls), 0.015 at 3,000
+                       bins; by chance alone it is about 0.25 * sqrt(10 / calls), 0.014 at 3,300
 
     split_saves_*      of lru's late errors, what intent_split avoids; without a suffix: the mean
     closed_form_worst  between the closed form and a simulation in which all call, 15 rows

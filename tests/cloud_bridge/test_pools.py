@@ -259,3 +259,17 @@ def test_a_turn_that_asks_nothing_writes_nothing(shop: Lender) -> None:
     shop.work(look)
     assert not seen[0].writes.pools
     assert shop.rig.clock.ms > START_MS
+
+
+OTHER = FILE.replace("web", "other").replace("80000..{last}", "80070")
+
+
+def test_two_pools_of_a_tenant_give_no_two_leases_one_id(shop: Lender) -> None:
+    shop.want(3, OTHER)
+    one, two = shop.ask("cookie:1").lease, shop.ask("cookie:2", pool="other").lease
+    assert one is not None
+    assert two is not None
+    assert (one.id, two.id) == ("b.web-1", "b.other-1")
+    pools, now_ms = shop.rig.intake.pools, shop.rig.clock.ms
+    found = shop.work(lambda turn: pools.heartbeat(turn, two.id, now_ms))
+    assert found.lease.number == two.number

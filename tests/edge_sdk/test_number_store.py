@@ -80,7 +80,7 @@ def test_the_bridge_need_not_be_there_after_a_restart(store: NumberStore) -> Non
     again, other = store.lend("kiosk:1", 30), store.lend("kiosk:2", 30)
     assert again.lease == lease
     assert other.lease is not None
-    assert other.lease.id == "k1-2"
+    assert other.lease.id == "k1.web-2"
     talk(pool, store, 40)
     assert pool.past(again.number) == [lease]
 
@@ -226,7 +226,7 @@ def test_a_lease_is_a_touchpoint(store: NumberStore) -> None:
     done = store.lend("kiosk:1", 10)
     [touchpoint] = lease_touchpoints(done, 10)
     assert (touchpoint.get("number"), touchpoint.get("session")) == (NUMBERS[0], "kiosk:1")
-    assert (touchpoint.get("lease"), touchpoint.get("ttl_ms")) == ("k1-1", 1_000)
+    assert (touchpoint.get("lease"), touchpoint.get("ttl_ms")) == ("k1.web-1", 1_000)
     assert (touchpoint.get("kind"), touchpoint.get("ended")) == ("session", 0)
     [ended] = lease_touchpoints(store.tick(5_000), 5_000)
     assert (ended.get("ended"), ended.at_ms, ended.get("ttl_ms")) == (1, 1_010, 0)

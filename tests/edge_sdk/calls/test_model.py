@@ -88,7 +88,9 @@ def test_parts_may_be_merged_in_any_grouping(events: list[CallEvent]) -> None:
 def test_whatever_was_told_has_an_answer_to_every_question(events: list[CallEvent]) -> None:
     call = told(events)
     assert call.state in {RINGING, ANSWERED, ENDED, MISSED}
-    assert (call.cause is None) == (call.over_ms is None) == (call.duration_ms is None)
+    assert (call.cause is None) == (call.over_ms is None)
+    if call.over_ms is None or not call.was_answered:
+        assert call.duration_ms == (None if call.over_ms is None else 0)
     assert (call.duration_ms or 0) >= 0
     assert (call.waited_ms or 0) >= 0
 
@@ -114,6 +116,12 @@ def test_a_call_that_nobody_answered_says_whether_the_caller_gave_up(
 def test_an_end_without_an_answer_was_missed() -> None:
     assert told([RING, CallEvent("sip:1", "end", 20_000)]).state == MISSED
     assert told([RING, CallEvent("sip:1", "end", 20_000, duration_ms=0)]).cause == "no_answer"
+
+
+def test_a_line_that_saw_the_end_alone_still_says_that_it_was_answered() -> None:
+    call = told([RING, CallEvent("sip:1", "end", 20_000, cause="answered")])
+    assert (call.state, call.cause, call.duration_ms) == (ENDED, "answered", None)
+    assert told([RING, ANSWER]).merged(call).duration_ms == 11_000
 
 
 def test_of_two_reports_of_the_caller_the_better_one_holds() -> None:

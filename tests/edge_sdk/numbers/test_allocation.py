@@ -163,3 +163,20 @@ def test_what_was_learned_outlives_a_restart() -> None:
     ):
         with pytest.raises(ValueError, match="an intent check"):
             IntentCheck.of(wrong)
+
+
+def test_likely_callers_leave_the_others_what_these_hold_at_once() -> None:
+    """Ten numbers, of which the others hold four or five: not even half are left."""
+    draw = random.Random(4)
+    allocation = Allocation(NUMBERS[:10], split=True)
+    held: deque[str] = deque()
+    for _ in range(20_000):
+        rate = LIKELY if draw.random() < 0.1 else UNLIKELY
+        if (number := allocation.take(rate)) is not None:
+            held.append(number)
+        allocation.learned(rate, draw.random() < rate)
+        if len(held) > 5:
+            allocation.give_back(held.popleft())
+    assert allocation.division is not None
+    assert allocation.division.share > 0.55
+    assert 1 <= allocation.likely_numbers <= 3

@@ -199,3 +199,11 @@ def test_nothing_that_is_said_names_anybody() -> None:
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="threshold"):
         attribute(NOW_MS, [], MODEL, **wrong)  # type: ignore[arg-type]
+
+
+def test_older_holders_are_taken_to_be_like_those_that_are_looked_at() -> None:
+    """A likely callers' number: its older holders are likely callers as well."""
+    holders = [lease(n * HOUR_MS, f"cookie:{n}", intent=0.35) for n in range(1, 600)]
+    few = attribute(NOW_MS, holders, MODEL, most=16)
+    everyone = attribute(NOW_MS, holders, MODEL, most=1_000)
+    assert few.candidates[0].share == pytest.approx(everyone.candidates[0].share, abs=0.02)

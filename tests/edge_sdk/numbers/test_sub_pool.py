@@ -31,7 +31,7 @@ def test_a_store_gets_what_it_wants_and_lends_it_by_itself() -> None:
     assert pool.counts(0)[words.LENT_OUT] == 2
     first, second = sub_pool.lend("kiosk:1", 10), sub_pool.lend("place:poster", 10, kind=PLACE)
     assert first.lease is not None
-    assert first.lease.id == "k1-1"
+    assert first.lease.id == "k1.web-1"
     assert [first.number, second.number] == NUMBERS[:2]
     third = sub_pool.lend("cookie:3", 10)
     assert (third.number, third.refused) == (FALLBACK, words.NONE_FREE)
@@ -263,7 +263,7 @@ def test_a_long_backlog_is_told_in_pieces_and_numbers_come_back_with_the_last() 
     lease = sub_pool.lend("kiosk:1", 0).lease
     assert lease is not None
     many = tuple(
-        replace(lease, id=f"k1-{n}", since_ms=n, until_ms=n + 1, ended_ms=n + 1)
+        replace(lease, id=f"k1.web-{n}", since_ms=n, until_ms=n + 1, ended_ms=n + 1)
         for n in range(10, 10 + LEASES_PER_REPORT + 5)
     )
     full = SubPool.restored(
@@ -328,8 +328,8 @@ def test_a_restored_sub_pool_is_the_sub_pool() -> None:
 
 def test_what_is_not_there_is_refused() -> None:
     sub_pool = store()
-    assert sub_pool.heartbeat("k1-1", 0).refused == words.UNKNOWN_LEASE
-    assert sub_pool.release("k1-1", 0).refused == words.UNKNOWN_LEASE
+    assert sub_pool.heartbeat("k1.web-1", 0).refused == words.UNKNOWN_LEASE
+    assert sub_pool.release("k1.web-1", 0).refused == words.UNKNOWN_LEASE
     assert sub_pool.hand_back(0, block=1).refused == words.UNKNOWN_BLOCK
     assert sub_pool.hand_back(0, numbers=[NUMBERS[0]]).refused == words.UNKNOWN_NUMBER
     assert sub_pool.lend("kiosk:1", 0).refused == words.NONE_FREE

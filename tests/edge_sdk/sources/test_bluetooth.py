@@ -10,7 +10,7 @@ from edge_sdk.clock import ScaledClock
 from edge_sdk.errors import ConfigError
 from edge_sdk.presence.beacons import to_advertisement
 from edge_sdk.presence.frames import AltBeacon, EddystoneTlm, EddystoneUid, Frame, IBeacon
-from edge_sdk.sources import bluez, lean_scanner
+from edge_sdk.sources import bluetooth_scan, bluez, lean_scanner
 from edge_sdk.sources.bluetooth import Bluetooth
 from edge_sdk.sources.reading import Reading
 from tests.edge_sdk.air import BEACON, NOISE, BlueZ, always, in_a_loop, until
@@ -23,6 +23,20 @@ FAST = 200.0  # a minute of silence takes a third of a second
 def source(*adapters: str, **options: object) -> Bluetooth:
     names = {adapter: f"at-{adapter}" for adapter in adapters or ("hci0",)}
     return Bluetooth(names, **options)  # type: ignore[arg-type]
+
+
+class StoppedBetween(ScaledClock):
+    """A clock whose shortest sleep, that between off and on, never ends."""
+
+    def __init__(self) -> None:
+        super().__init__(FAST)
+        self.between = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds == bluetooth_scan._SETTLE_S:
+            self.between.set()
+            await asyncio.Event().wait()
+        await super().sleep(seconds)
 
 
 async def take(radio: Bluetooth, count: int) -> list[Reading]:
@@ -226,13 +240,42 @@ async def test_a_reset_can_be_forbidden() -> None:
         assert peer.calls["hci0", "Powered False"] == 0
 
 
+@pytest.mark.parametrize("order", ["Powered False", "Powered True"])
 @in_a_loop
-async def test_leaving_amid_a_reset_does_not_leave_the_adapter_off() -> None:
+async def test_leaving_amid_a_reset_does_not_leave_the_adapter_off(order: str) -> None:
     clock = ScaledClock(FAST)
     async with BlueZ(clock=clock) as peer:
         async with source(clock=clock):
-            await until(lambda: peer.calls["hci0", "Powered False"])
-        assert peer.calls["hci0", "Powered True"] == peer.calls["hci0", "Powered False"]
+            if order == "Powered True":
+                await until(lambda: peer.calls["hci0", "Powered False"])
+            peer.switch_slowly("hci0")
+            await until(lambda: peer.calls["hci0", order])
+            asyncio.get_running_loop().call_later(0.05, peer.switch_now, "hci0")
+        assert peer.calls["hci0", "Powered True"] == peer.calls["hci0", "Powered False"] == 1
+        assert await bluez.powered("hci0")
+
+
+@in_a_loop
+async def test_leaving_between_off_and_on_does_not_leave_the_adapter_off() -> None:
+    clock = StoppedBetween()
+    async with BlueZ():
+        async with source(clock=clock):
+            await clock.between.wait()
+            assert not await bluez.powered("hci0")
+        assert await bluez.powered("hci0")
+
+
+@in_a_loop
+async def test_an_adapter_that_cannot_be_switched_on_again_is_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = StoppedBetween()
+    async with BlueZ() as peer:
+        async with source(clock=clock):
+            await clock.between.wait()
+            peer.deny("Set")
+        assert not await bluez.powered("hci0")
+    assert "may be switched off still" in caplog.text
 
 
 @pytest.mark.parametrize(
