@@ -129,7 +129,18 @@ def test_every_truncation_of_a_report_is_refused() -> None:
 
 def test_what_a_block_was_made_of_is_in_a_lease_s_id() -> None:
     assert [block_of(id_) for id_ in ("k7-1", "k12-3", "k9.my-web-3")] == [7, 12, 9]
-    for id_ in ("b-1", "k7", "k-1", "k.web-1", "kx-1", "k7-", "", "k\u0661-1", "k" + "9" * 40 + "-1"):
+    for id_ in (
+        "b-1",
+        "b.k7-1",
+        "k7",
+        "k-1",
+        "k.web-1",
+        "kx-1",
+        "k7-",
+        "",
+        "k\u0661-1",
+        "k" + "9" * 40 + "-1",
+    ):
         assert block_of(id_) == 0
 
 
