@@ -224,6 +224,7 @@ class Bridge:
             look,
             lend=lambda tenant, *asked: self.tenants[tenant].lend(*asked),
             tell=lambda tenant, *told: self.tenants[tenant].told_of_lease(*told),
+            marks=lambda tenant: self.tenants[tenant].peppers,
             pool=lambda tenant, name: self.tenants[tenant].ingest.intake.pools.find(name),
             counted=self.lent,
         )

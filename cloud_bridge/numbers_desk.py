@@ -7,7 +7,7 @@ pool's fallback is told: a page always has a number to show. It knows nothing of
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
@@ -19,8 +19,9 @@ from cloud_bridge.collect_desk import Head, Header, key_in
 from cloud_bridge.errors import StalledError
 from cloud_bridge.keys import ANY, KeyRing, Site
 from cloud_bridge.numbers_file import PoolSpec
+from cloud_bridge.peppers import Peppers
 from edge_sdk.calls.phone import forms_of
-from edge_sdk.numbers.lease import KINDS, SESSION
+from edge_sdk.numbers.lease import CHANNEL, KINDS, PLACE, SESSION
 from edge_sdk.numbers.ledger_rows import ENDED_LEASE, NONE_FREE, Done
 
 PATH: Final = "/numbers/"
@@ -39,13 +40,17 @@ _PREFLIGHT: Final = (
     (b"access-control-max-age", b"7200"),
 )
 
+_SCHEMES: Final = {PLACE: ("kiosk", "place"), CHANNEL: ("channel",)}
+_SHARED: Final = ("kiosk", "place", "channel")
+
 Answer = tuple[int, tuple[Header, ...], bytes]
 
 
 class LeaseAsked(msgspec.Struct, forbid_unknown_fields=True):
     """A body of POST /numbers/lease.
 
-    `session` is who is to have the number: "cookie:...", for a place "kiosk:NAME" or "place:NAME".
+    `session` is who is to have the number: "cookie:...", for a place "kiosk:NAME" or "place:NAME",
+    for a channel "channel:NAME".
     """
 
     session: Annotated[str, Meta(max_length=128, pattern="^[a-z0-9]+:.")]
@@ -57,7 +62,7 @@ class LeaseAsked(msgspec.Struct, forbid_unknown_fields=True):
 class LeaseNamed(msgspec.Struct, forbid_unknown_fields=True):
     """A body of POST /numbers/heartbeat and /numbers/release."""
 
-    lease: Annotated[str, Meta(min_length=1, max_length=64)]
+    lease: Annotated[str, Meta(min_length=1, max_length=96)]
 
 
 _asked = msgspec.json.Decoder(LeaseAsked)
@@ -70,7 +75,9 @@ class NumbersPorts:
     """What the desk reaches of the bridge.
 
     lend   a tenant's number for what was asked at a site, once it is on disk. Raises StalledError
-    tell   heartbeat ("heartbeat") or release ("release") of a lease; None: there is none such
+    tell   heartbeat ("heartbeat") or release ("release") of a lease of one of these kinds; None:
+           there is none such
+    marks  a tenant's peppers: a page gets the id of its lease with a mark, and names it so
     pool   the pool of that name, or the first; None: there is none
     """
 
@@ -78,7 +85,8 @@ class NumbersPorts:
     keys: KeyRing
     look: Callable[[], None]
     lend: Callable[[str, str, LeaseAsked, PoolSpec], Awaitable[Done | None]]
-    tell: Callable[[str, str, str], Awaitable[Done | None]]
+    tell: Callable[[str, str, str, Sequence[str]], Awaitable[Done | None]]
+    marks: Callable[[str], Peppers]
     pool: Callable[[str, str | None], PoolSpec | None]
     counted: Counter[str] = field(default_factory=Counter)
 
@@ -128,6 +136,12 @@ class NumbersDesk:
             raise _Refusal(422, f"kind: one of {', '.join(KINDS)}")
         if asked.kind != SESSION and site.origins:
             raise _Refusal(403, "a key that web pages may use lends to sessions alone")
+        # A place or a channel is stored as it is named: nobody's identifier may be among them.
+        scheme = asked.session.partition(":")[0]
+        if scheme not in _SCHEMES.get(asked.kind, (scheme,)) or (
+            asked.kind == SESSION and scheme in _SHARED
+        ):
+            raise _Refusal(422, "session: its scheme is not one of this kind")
         ports = self._ports
         spec = ports.pool(site.tenant, asked.pool)
         if spec is None:
@@ -140,20 +154,28 @@ class NumbersDesk:
         if done is None:
             ports.counted["stalled"] += 1
             retry = (b"retry-after", b"%d" % RETRY_AFTER_S)
-            return 503, {"error": "try again", **_shown(spec.fallback, spec, None)}, retry
+            return 503, {"error": "try again", **_shown(spec.fallback, spec)}, retry
         if done.refused and done.refused != NONE_FREE:
             raise _Refusal(422, done.refused)
         ports.counted["fallback" if done.lease is None else "lent"] += 1
-        return 200, _shown(done.number or spec.fallback, spec, done)
+        said = _shown(done.number or spec.fallback, spec)
+        if done.lease is not None:
+            shown = ports.marks(site.tenant).shown(done.lease.id)
+            said |= {"lease": shown, "until_ms": done.lease.until_ms, "fallback": False}
+        return 200, said
 
     async def _tell(self, site: Site, doing: str, raw: bytes) -> tuple[Any, ...]:
         try:
-            lease = _named.decode(raw).lease
+            shown = _named.decode(raw).lease
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise _Refusal(422, _INVALID) from None
+        lease = self._ports.marks(site.tenant).lease_of(shown)
+        if lease is None:
+            raise _Refusal(404, "no such lease")
+        kinds = (SESSION,) if site.origins else KINDS
         try:
             async with asyncio.timeout(ANSWER_S):
-                done = await self._ports.tell(site.tenant, doing, lease)
+                done = await self._ports.tell(site.tenant, doing, lease, kinds)
         except (StalledError, TimeoutError):
             retry = (b"retry-after", b"%d" % RETRY_AFTER_S)
             raise _Refusal(503, "try again", retry) from None
@@ -161,7 +183,7 @@ class NumbersDesk:
             raise _Refusal(404, "no such lease")
         if done.refused == ENDED_LEASE:
             raise _Refusal(410, "the lease has ended: ask for a number again")
-        return 200, {"lease": done.lease.id, "until_ms": done.lease.until_ms}
+        return 200, {"lease": shown, "until_ms": done.lease.until_ms}
 
     def _admitted(self, head: Head) -> Site:
         ports = self._ports
@@ -200,18 +222,18 @@ class NumbersDesk:
         return (_VARY,)
 
 
-def _shown(number: str, spec: PoolSpec, done: Done | None) -> dict[str, object]:
+def _shown(number: str, spec: PoolSpec) -> dict[str, object]:
+    """A number without a lease."""
     forms = forms_of(number, spec.region)
-    lease = done.lease if done is not None else None
     return {
-        "lease": lease.id if lease is not None else None,
+        "lease": None,
         "number": {
             "e164": forms.e164,
             "national": forms.national,
             "international": forms.international,
             "tel": forms.tel,
         },
-        "until_ms": lease.until_ms if lease is not None else None,
+        "until_ms": None,
         "heartbeat_s": HEARTBEAT_S,
-        "fallback": lease is None,
+        "fallback": True,
     }

@@ -29,16 +29,17 @@ _LEASE = """
 
 The same session gets the same number while it holds it. `number` has the forms to show; `tel` is
 the target of a link. Say that the page is still open every `heartbeat_s` (`POST /numbers/heartbeat`
-with `{"lease": "b-17"}`), and that it is not (`POST /numbers/release`); who says nothing keeps the
-number for a while. Where none is free, or nothing can be kept now (503), `number` is the pool's
+with `{"lease": "b.web-17.5d0c6e1f2a3b4c5d"}`), and that it is not (`POST /numbers/release`); who
+says nothing keeps the number for a while.
+Where none is free, or nothing can be kept now (503), `number` is the pool's
 fallback, and there is no lease. `kind`: `session`, or with a key without origins `place` (a kiosk's
 screen or a poster: `"session": "kiosk:entrance"`) and `channel` (a campaign's number).
 """
 _LEASES = """
 Server-sent events, for a store's telephone gateway: first every live lease, then
-`{"snapshot": n}`, then what changes: `{"lease": {...}}` and `{"ended": "b-17"}`. Who holds a number
-is not told. Whoever reads too slowly is cut off, and begins anew. The key is of a site without
-origins.
+`{"snapshot": n}`, then what changes: `{"lease": {...}}` and `{"ended": "b.web-17"}`. Who
+holds a number is not told. Whoever reads too slowly is cut off, and begins anew.
+The key is of a site without origins.
 """
 
 HOT_NUMBERS: Final = tuple(f"/numbers/{doing}" for doing in ("lease", "heartbeat", "release"))

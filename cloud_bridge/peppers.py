@@ -6,6 +6,7 @@ put on another disk and into another backup. A pseudonym names the version of it
 tenant can begin to use another one without losing what is known by the one before.
 
     pseudonym   tel:v<version>:<the first 16 bytes of HMAC-SHA-256(pepper, number), hex>
+    lease       <id>.<the first 8 bytes of HMAC-SHA-256(pepper, "lease " | id), hex>
     sealed      version 2 | salt 16 | AES-CCM under HMAC-SHA-256(pepper, "call" | salt)[:16]
 """
 
@@ -30,6 +31,7 @@ FILE_NAME: Final = "peppers.json"
 PEPPER_BYTES: Final = 32
 SCHEME: Final = "tel:"
 _SALT_BYTES: Final = 16
+_MARK_BYTES: Final = 8
 _NONCE: Final = bytes(13)  # a key seals one number
 _PSEUDONYM: Final = re.compile(r"tel:v[1-9][0-9]{0,4}:[0-9a-f]{32}")
 _ABOUT: Final = (
@@ -82,6 +84,23 @@ class Peppers:
             self._key(version, salt), _NONCE, b"call", sealed[2 + _SALT_BYTES :]
         )
         return None if opened is None else opened.decode()
+
+    def shown(self, lease_id: str) -> str:
+        """The id of a lease as its holder gets it: nobody else can tell it from another's."""
+        return f"{lease_id}.{self._mark(self.newest, lease_id)}"
+
+    def lease_of(self, shown: str) -> str | None:
+        """From `shown`, also under a pepper before; None: it is not that."""
+        lease_id, _, mark = shown.rpartition(".")
+        told = mark.encode()
+        for version in self._versions:
+            if hmac.compare_digest(self._mark(version, lease_id).encode(), told):
+                return lease_id
+        return None
+
+    def _mark(self, version: int, lease_id: str) -> str:
+        digest = hmac.digest(self._versions[version], b"lease " + lease_id.encode(), hashlib.sha256)
+        return digest[:_MARK_BYTES].hex()
 
     def _under(self, version: int, identifier: str) -> str:
         digest = hmac.digest(self._versions[version], identifier.encode(), hashlib.sha256)

@@ -20,10 +20,10 @@ from cloud_bridge.turn import Turn
 from edge_sdk.numbers.allocation import Allocation
 from edge_sdk.numbers.attribution import NAMED, Attribution, attribute
 from edge_sdk.numbers.delay_model import DelayModel
-from edge_sdk.numbers.lease import PLACE, SESSION, Lease
+from edge_sdk.numbers.lease import KINDS, PLACE, SESSION, Lease
 from edge_sdk.numbers.ledger_rows import OPEN, Done, Rows
 from edge_sdk.numbers.pool import LENDER, Pool
-from edge_sdk.numbers.terms import FOREVER_MS
+from edge_sdk.numbers.terms import FOREVER_MS, Terms
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ _FIT_MS: Final = 3_600_000
 _MOST_WAITING: Final = 20_000
 _MOST_CALLED: Final = 50_000
 _TICK_MS: Final = 5_000
+
+# Of a restored pool until its spec is read: time ends no lease, and makes none forgotten.
+_UNKNOWN: Final = Terms(grace_ms=FOREVER_MS // 8, remember_ms=FOREVER_MS // 8)
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -56,10 +59,14 @@ class Named:
 
 @dataclass(slots=True)
 class _Known:
-    """A pool, what it is wanted to be, and what its callers taught."""
+    """A pool, what it is wanted to be, and what its callers taught.
+
+    `agreed`: it has had a spec since the start. Before, its terms are not known.
+    """
 
     pool: Pool
     spec: PoolSpec | None
+    agreed: bool = False
     model: DelayModel = field(default_factory=DelayModel)
     called: dict[str, float] = field(default_factory=dict)  # lease -> how probably it has called
     fitted_ms: int = 0
@@ -87,7 +94,9 @@ class Pools:
             free = Allocation((), split=True)
             lender = _lender(name)
             stored = pool_rows.read(listed)
-            pool = Pool.restored(name, free, stored, tenant=self._tenant, lender=lender)
+            pool = Pool.restored(
+                name, free, stored, tenant=self._tenant, terms=_UNKNOWN, lender=lender
+            )
             known = self._pools[name] = _Known(pool, None)
             for row in listed:
                 if row.kind == MODEL:
@@ -121,7 +130,7 @@ class Pools:
                 known.pool = self._pool(spec, known.pool.rows())
         else:
             known = self._pools[spec.name] = _Known(self._pool(spec, Rows()), spec)
-        known.spec = spec
+        known.spec, known.agreed = spec, True
         return known
 
     def _pool(self, spec: PoolSpec, rows: Rows) -> Pool:
@@ -177,20 +186,36 @@ class Pools:
             self._counted["numbers.lent"] += 1
         return done
 
-    def heartbeat(self, turn: Turn, lease_id: str, now_ms: int) -> Done | None:
-        """The holder is there still; None: no pool has this lease."""
-        return self._of_lease(turn, lease_id, now_ms, "heartbeat")
+    def heartbeat(
+        self, turn: Turn, lease_id: str, now_ms: int, kinds: Sequence[str] = KINDS
+    ) -> Done | None:
+        """The holder is there still; None: no pool has this lease, or it is of no such kind."""
+        name = self._with(lease_id, kinds)
+        if name is None:
+            return None
+        done = self._pools[name].pool.heartbeat(lease_id, now_ms)
+        self._did(turn, name, done)
+        return done
 
-    def release(self, turn: Turn, lease_id: str, now_ms: int) -> Done | None:
-        """The holder has gone; None: no pool has this lease."""
-        return self._of_lease(turn, lease_id, now_ms, "release")
+    def release(
+        self, turn: Turn, lease_id: str, now_ms: int, kinds: Sequence[str] = KINDS
+    ) -> Done | None:
+        """The holder has gone; None: no pool has this lease, or it is of no such kind."""
+        name = self._with(lease_id, kinds)
+        if name is None:
+            return None
+        known = self._pools[name]
+        if not known.agreed:  # what she is guaranteed is not known: her lease ends by itself
+            return Done(Rows(), known.pool.lease(lease_id))
+        done = known.pool.release(lease_id, now_ms)
+        self._did(turn, name, done)
+        return done
 
-    def _of_lease(self, turn: Turn, lease_id: str, now_ms: int, doing: str) -> Done | None:
+    def _with(self, lease_id: str, kinds: Sequence[str]) -> str | None:
         for name, known in self._pools.items():
-            if known.pool.lease(lease_id) is not None:
-                done: Done = getattr(known.pool, doing)(lease_id, now_ms)
-                self._did(turn, name, done)
-                return done
+            lease = known.pool.lease(lease_id)
+            if lease is not None:
+                return name if lease.kind in kinds else None
         return None
 
     def live(self) -> Iterator[Lease]:
@@ -212,6 +237,8 @@ class Pools:
             return
         self._ticked_ms = now_ms
         for name, known in self._pools.items():
+            if not known.agreed:
+                continue
             self._did(turn, name, known.pool.tick(now_ms))
             if now_ms - known.fitted_ms >= _FIT_MS and known.model.confirmed:
                 self._fit(turn, name, known, now_ms)

@@ -189,11 +189,11 @@ class Tenancy:
         intake, clock = self.ingest.intake, self._clock
         return self.ask(lambda turn: intake.lend(turn, site, asked, pool.name, clock.wall_ms()))
 
-    def told_of_lease(self, doing: str, lease: str) -> "asyncio.Future[Done]":
+    def told_of_lease(self, doing: str, lease: str, kinds: Sequence[str]) -> "asyncio.Future[Done]":
         """Do as the holder of a lease says: "heartbeat", "release". Raises StalledError."""
         pools, clock = self.ingest.intake.pools, self._clock
         do = {"heartbeat": pools.heartbeat, "release": pools.release}[doing]
-        return self.ask(lambda turn: do(turn, lease, clock.wall_ms()) or NO_LEASE)
+        return self.ask(lambda turn: do(turn, lease, clock.wall_ms(), kinds) or NO_LEASE)
 
     def live_leases(self) -> "asyncio.Future[list[Lease]]":
         """The leases that have not ended. Raises StalledError."""

@@ -121,9 +121,13 @@ class Door:
             lend=lambda _, site, asked, spec: self.ask(
                 lambda turn: intake.lend(turn, site, asked, spec.name, clock.wall_ms())
             ),
-            tell=lambda _, doing, lease: self.ask(
-                lambda turn: getattr(intake.pools, doing)(turn, lease, clock.wall_ms()) or NO_LEASE
+            tell=lambda _, doing, *told: self.ask(
+                lambda turn: (
+                    getattr(intake.pools, doing)(turn, told[0], clock.wall_ms(), told[1])
+                    or NO_LEASE
+                )
             ),
+            marks=lambda _: intake.peppers,
             pool=lambda _, name: intake.pools.find(name),
             counted=self.lent,
         )

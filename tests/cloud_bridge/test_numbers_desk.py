@@ -30,6 +30,11 @@ async def pools(door: Door) -> None:
     assert len(door.rig.intake.pools) == 1
 
 
+def plain(answer: dict[str, Any]) -> str:
+    """The id of a lease as the stream has it."""
+    return str(answer["lease"].rpartition(".")[0])
+
+
 @in_a_loop
 async def test_a_page_gets_a_number_keeps_it_and_gives_it_back(door: Door) -> None:
     async with served(door) as client:
@@ -99,6 +104,11 @@ async def test_a_page_of_the_keys_origin_may_ask(door: Door) -> None:
     ("body", "status"),
     [
         ({"session": "+33612345678"}, 422),
+        ({"session": "tel:+33612345678", "kind": "place"}, 422),
+        ({"session": "cookie:5f", "kind": "channel"}, 422),
+        ({"session": "place:a", "kind": "channel"}, 422),
+        ({"session": "channel:a", "kind": "place"}, 422),
+        ({"session": "kiosk:a"}, 422),
         ({"session": "cookie:5f", "pool": "other"}, 404),
         ({"session": "cookie:5f", "kind": "person"}, 422),
         ({"session": "cookie:5f", "intent": 7}, 422),
@@ -153,11 +163,35 @@ async def test_a_gateway_hears_of_every_lease_and_of_no_holder(door: Door) -> No
         async with client.stream("GET", "/numbers/leases", headers=staff) as stream:
             lines = told(stream)
             seen = [await anext(lines), await anext(lines)]
-            assert (seen[0]["lease"]["id"], seen[1]) == (first["lease"], {"snapshot": 1})
+            assert (seen[0]["lease"]["id"], seen[1]) == (plain(first), {"snapshot": 1})
             body = {"session": "cookie:6"}
             second = (await client.post("/numbers/lease", headers=page, json=body)).json()
             door.leases.publish("acme", list(door.rig.intake.pools.live()))
             changed = [await anext(lines), await anext(lines)]
-            assert [one["lease"]["id"] for one in changed] == [first["lease"], second["lease"]]
+            assert [one["lease"]["id"] for one in changed] == [plain(first), plain(second)]
             assert "cookie" not in json.dumps([*seen, *changed])
             assert "h:" not in json.dumps([*seen, *changed])
+
+
+@in_a_loop
+async def test_who_guesses_an_id_or_has_a_pages_key_ends_nobodys_lease(door: Door) -> None:
+    async with served(door) as client:
+        await pools(door)
+        page, staff = bearer(door.key()), bearer(door.key(SITE, ()))
+        mine = (await client.post("/numbers/lease", headers=page, json=SESSION)).json()
+        place = {"session": "kiosk:entrance", "kind": "place"}
+        kiosk = (await client.post("/numbers/lease", headers=staff, json=place)).json()
+        assert (plain(mine), plain(kiosk)) == ("b.web-1", "b.web-2")
+        swapped = plain(kiosk) + "." + mine["lease"].rpartition(".")[2]
+        for guess in (plain(mine), plain(kiosk), plain(mine) + "." + "0" * 16, swapped, "é", "."):
+            for doing in ("heartbeat", "release"):
+                told = {"lease": guess}
+                said = await client.post(f"/numbers/{doing}", headers=staff, json=told)
+                assert said.status_code == 404
+        told = {"lease": kiosk["lease"]}
+        for doing in ("heartbeat", "release"):
+            said = await client.post(f"/numbers/{doing}", headers=page, json=told)
+            assert said.status_code == 404
+        assert len(list(door.rig.intake.pools.live())) == 2
+        assert (await client.post("/numbers/release", headers=staff, json=told)).is_success
+        assert len(list(door.rig.intake.pools.live())) == 1

@@ -72,3 +72,11 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         peppers.load(tmp_path / "file" / "p.json", SUITE)
+
+
+def test_a_lease_is_known_by_its_mark_after_a_rotation_and_not_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    shown = peppers.load(path, SUITE).shown("b.web-17")
+    peppers.rotate(path)
+    assert peppers.load(path, SUITE).lease_of(shown) == "b.web-17"
+    assert peppers.load(tmp_path / "other.json", SUITE).lease_of(shown) is None

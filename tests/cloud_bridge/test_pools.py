@@ -273,3 +273,23 @@ def test_two_pools_of_a_tenant_give_no_two_leases_one_id(shop: Lender) -> None:
     pools, now_ms = shop.rig.intake.pools, shop.rig.clock.ms
     found = shop.work(lambda turn: pools.heartbeat(turn, two.id, now_ms))
     assert found.lease.number == two.number
+
+
+def test_without_its_terms_a_restored_pool_ends_no_lease(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        shop = Lender(rig)
+        shop.want(3, "minimum_minutes = 600\n")
+        lease = shop.ask("cookie:1").lease
+        assert lease is not None
+    (tmp_path / "numbers.toml").write_text("[[pool]\n")
+    with Rig(tmp_path, clock=rig.clock) as again:
+        shop.rig = again
+        pools = again.intake.pools
+        shop.pass_time(31 * 60_000)
+        shop.work(lambda turn: pools.release(turn, lease.id, again.clock.ms))
+        shop.pass_time(601 * 60_000)
+        shop.work(lambda turn: pools.erase(turn, [10**6], again.clock.ms))
+        assert [one.until_ms for one in pools.live()] == [lease.until_ms]
+        shop.want(3, "minimum_minutes = 600\n")
+        shop.pass_time(10_000)
+        assert not list(pools.live())

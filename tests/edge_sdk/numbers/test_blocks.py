@@ -131,6 +131,7 @@ def test_what_a_block_was_made_of_is_in_a_lease_s_id() -> None:
     assert [block_of(id_) for id_ in ("k7-1", "k12-3", "k9.my-web-3")] == [7, 12, 9]
     for id_ in (
         "b-1",
+        "b.k7-1",
         "k7",
         "k-1",
         "k.web-1",
