@@ -52,7 +52,8 @@ class GeofenceSource:
     async def __anext__(self) -> Touchpoint:
         while not self._ready:
             try:
-                fix = await asyncio.wait_for(anext(self.gnss), _TICK_S)
+                async with asyncio.timeout(_TICK_S):  # wait_for may lose a cancellation
+                    fix = await anext(self.gnss)
             except TimeoutError:
                 self._ready.extend(self.geofences.tick(self._clock.now_ms()))
                 continue
