@@ -120,7 +120,7 @@ def load(path: Path, suite: Suite) -> Peppers:
         if not versions:
             versions = {1: secrets.token_bytes(PEPPER_BYTES)}
             _write(path, versions)
-            log.warning("%s: a pepper was made; keep a copy apart from the database", path)
+            log.info("%s: a pepper was made; keep a copy apart from the database", path)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from None
     return Peppers(suite, versions)
