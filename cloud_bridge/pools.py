@@ -6,10 +6,10 @@ also a fact of the log, the touchpoint `number.lease`.
 """
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -32,6 +32,10 @@ HANDLE: Final = "h:"
 _FIT_MS: Final = 3_600_000
 _MOST_WAITING: Final = 20_000
 _MOST_CALLED: Final = 50_000
+# Whoever has not called a day after she was lent a number counts as one who does not: told at the
+# lease's end, every slow caller would teach that her score is worth less than it is.
+_CALLS_WITHIN_MS: Final = 86_400_000
+_MOST_AWAITED: Final = 50_000
 _TICK_MS: Final = 5_000
 
 # Of a restored pool until its spec is read: time ends no lease, and makes none forgotten.
@@ -57,16 +61,28 @@ class Named:
     place: str | None
 
 
+class _Awaited(NamedTuple):
+    """A visitor who may still call, until then."""
+
+    until_ms: int
+    lease: str
+    intent: float | None
+
+
 @dataclass(slots=True)
 class _Known:
     """A pool, what it is wanted to be, and what its callers taught.
 
-    `agreed`: it has had a spec since the start. Before, its terms are not known.
+    order    in which its numbers are lent; it has counted what intent scores are worth
+    agreed   it has had a spec since the start. Before, its terms are not known
+    awaited  leases that have ended, of which it is not yet told whether their holders called
     """
 
     pool: Pool
     spec: PoolSpec | None
+    order: Allocation
     agreed: bool = False
+    awaited: deque[_Awaited] = field(default_factory=deque)
     model: DelayModel = field(default_factory=DelayModel)
     called: dict[str, float] = field(default_factory=dict)  # lease -> how probably it has called
     fitted_ms: int = 0
@@ -91,13 +107,13 @@ class Pools:
         for row in storage.pool_rows():
             rows.setdefault(row.pool, []).append(row)
         for name, listed in rows.items():
-            free = Allocation((), split=True)
+            order = Allocation((), split=True)
             lender = _lender(name)
             stored = pool_rows.read(listed)
             pool = Pool.restored(
-                name, free, stored, tenant=self._tenant, terms=_UNKNOWN, lender=lender
+                name, order, stored, tenant=self._tenant, terms=_UNKNOWN, lender=lender
             )
-            known = self._pools[name] = _Known(pool, None)
+            known = self._pools[name] = _Known(pool, None, order)
             for row in listed:
                 if row.kind == MODEL:
                     known.model = _model(row.body)
@@ -121,28 +137,30 @@ class Pools:
     def _agreed(self, spec: PoolSpec) -> _Known:
         known = self._pools.get(spec.name)
         if known is not None and known.spec is None:
-            rows = known.pool.rows()  # restored without its terms
-            known.pool = self._pool(spec, rows)
+            known.pool, known.order = self._pool(spec, known.pool.rows())  # it had no terms
         elif known is not None and known.spec is not None:
             if (known.spec.terms, known.spec.fallback, known.spec.split) != (
                 spec.terms, spec.fallback, spec.split,
             ):  # fmt: skip
-                known.pool = self._pool(spec, known.pool.rows())
+                known.pool, known.order = self._pool(spec, known.pool.rows())
         else:
-            known = self._pools[spec.name] = _Known(self._pool(spec, Rows()), spec)
+            pool, order = self._pool(spec, Rows())
+            known = self._pools[spec.name] = _Known(pool, spec, order)
         known.spec, known.agreed = spec, True
         return known
 
-    def _pool(self, spec: PoolSpec, rows: Rows) -> Pool:
-        return Pool.restored(
+    def _pool(self, spec: PoolSpec, rows: Rows) -> tuple[Pool, Allocation]:
+        order = Allocation((), split=spec.split)
+        pool = Pool.restored(
             spec.name,
-            Allocation((), split=spec.split),
+            order,
             rows,
             tenant=self._tenant,
             terms=spec.terms,
             fallback=spec.fallback,
             lender=_lender(spec.name),
         )
+        return pool, order
 
     def _add(self, turn: Turn, name: str, known: _Known, now_ms: int) -> None:
         assert known.spec is not None
@@ -240,6 +258,7 @@ class Pools:
             if not known.agreed:
                 continue
             self._did(turn, name, known.pool.tick(now_ms))
+            _learn(known, now_ms)
             if now_ms - known.fitted_ms >= _FIT_MS and known.model.confirmed:
                 self._fit(turn, name, known, now_ms)
 
@@ -263,8 +282,8 @@ class Pools:
         turn.leases += done.changes.leases
         for lease in done.changes.leases:
             if lease.ended_ms is not None and lease.kind == SESSION:
-                known = self._pools[name]
-                known.pool.learned(lease.intent, lease.id in known.called)
+                until_ms = lease.since_ms + _CALLS_WITHIN_MS
+                self._pools[name].awaited.append(_Awaited(until_ms, lease.id, lease.intent))
 
     # What calling asks (`calling.Numbers`)
 
@@ -279,7 +298,11 @@ class Pools:
             return None
         known = self._pools[name]
         past = known.pool.past(number)
-        found = attribute(at_ms, past, known.model, called=known.called)
+        # What a score is worth as counted, not what it claims: nothing, until it is known to tell.
+        lift, rate = known.order.check.lift, known.model.call_rate
+        found = attribute(
+            at_ms, past, known.model, chance=lambda i: rate * lift(i), called=known.called
+        )
         return _named(found, past, at_ms, lease)
 
     def called(self, number: str, at_ms: int, handle: int | None, *, confirmed: bool) -> None:
@@ -310,6 +333,14 @@ class Pools:
             name: {**known.pool.counts(now_ms), "fallbacks": known.pool.fallbacks}
             for name, known in list(self._pools.items())
         }
+
+
+def _learn(known: _Known, now_ms: int) -> None:
+    """Whether visitors have called, once most who ever will have had the time for it."""
+    awaited = known.awaited
+    while awaited and (awaited[0].until_ms <= now_ms or len(awaited) > _MOST_AWAITED):
+        one = awaited.popleft()
+        known.pool.learned(one.intent, one.lease in known.called)
 
 
 def _named(found: Attribution, past: Sequence[Lease], at_ms: int, lease: str | None) -> Named:

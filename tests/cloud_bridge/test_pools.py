@@ -249,6 +249,46 @@ def test_the_pools_learn_how_long_people_take(shop: Lender) -> None:
     assert [row for row in shop.rig.store.pool_rows() if row.kind == MODEL]
 
 
+def test_a_score_that_has_not_proved_itself_names_nobody_more_surely(shop: Lender) -> None:
+    """Two held one number; the one who claims to call always is no likelier for that."""
+    shop.want(0)
+    lent = []
+    for session, intent in (("cookie:1", 1.0), ("cookie:2", 0.01)):
+        shop.browse(session)
+        now_ms = shop.rig.clock.ms
+        asked = LeaseAsked(session, intent=intent)
+        done = shop.work(
+            lambda turn, a=asked, t=now_ms: shop.rig.intake.lend(turn, SITE, a, "web", t)
+        )
+        lent.append(done.number)
+        shop.pass_time(45 * 60_000)
+    assert lent[0] == lent[1]
+    named = shop.rig.intake.pools.named(lent[0], shop.rig.clock.ms, None)
+    assert named is not None
+    first = shop.rig.intake.vault.known(["cookie:1"])[0]
+    assert named.candidates[0] != first
+
+
+def test_whether_a_visitor_called_is_learnt_a_day_later(
+    shop: Lender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = shop.rig.intake.pools._pools["web"]
+    told: list[bool] = []
+
+    def learned(_intent: float | None, called: bool) -> str:
+        told.append(called)
+        return ""
+
+    monkeypatch.setattr(known.pool, "learned", learned)
+    lease = shop.ask("cookie:5f").lease
+    assert lease is not None
+    shop.pass_time(60 * 60_000)
+    assert (told, len(known.awaited)) == ([], 1)
+    known.called[lease.id] = 1.0  # she called when her lease had long ended
+    shop.pass_time(DAY_MS)
+    assert (told, len(known.awaited)) == ([True], 0)
+
+
 def test_a_turn_that_asks_nothing_writes_nothing(shop: Lender) -> None:
     seen: list[Turn] = []
 
